@@ -1,0 +1,1 @@
+//! The Tidegate bot: announces releases in chat and turns commands into signed commits.

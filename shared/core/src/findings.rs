@@ -1,0 +1,75 @@
+//! What validation has to say: every finding with its place, its reason and a hint; all of them collected.
+
+use crate::ids::RepoPath;
+use serde::{Deserialize, Serialize};
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth a look; changes nothing.
+    Warning,
+    /// The config cannot be used.
+    Error,
+}
+
+/// A place in a file. Lines and columns count from 1; columns count characters.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place {
+    /// The file, relative to the config repo's root.
+    pub file: RepoPath,
+    /// Line, from 1; 0 when the file as a whole is meant.
+    pub line: u32,
+    /// Column, from 1; 0 when the file as a whole is meant.
+    pub column: u32,
+    /// How many characters the caret line covers, at least 1.
+    pub length: u32,
+}
+
+impl Place {
+    /// The file as a whole.
+    pub fn file(file: RepoPath) -> Place {
+        Place { file, line: 0, column: 0, length: 1 }
+    }
+}
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// How bad.
+    pub severity: Severity,
+    /// A stable code in snake case, e.g. `unknown_stack`.
+    pub code: String,
+    /// Where.
+    pub place: Place,
+    /// What is wrong, one sentence without a full stop.
+    pub message: String,
+    /// How to mend it.
+    pub hint: Option<String>,
+    /// The source line the place names (cut to 200 characters), for carets where the file is not at hand.
+    pub excerpt: Option<String>,
+}
+
+impl Finding {
+    /// An error without hint; add one with [`Finding::hint`].
+    pub fn error(code: &str, place: Place, message: impl Into<String>) -> Finding {
+        Finding { severity: Severity::Error, code: code.into(), place, message: message.into(), hint: None, excerpt: None }
+    }
+
+    /// A warning without hint.
+    pub fn warning(code: &str, place: Place, message: impl Into<String>) -> Finding {
+        Finding { severity: Severity::Warning, ..Finding::error(code, place, message) }
+    }
+
+    /// Adds the hint.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Finding {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// Is there an error among them?
+pub fn has_errors(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.severity == Severity::Error)
+}

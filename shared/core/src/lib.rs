@@ -1,0 +1,15 @@
+//! Tidegate's pure core: parses, validates and decides. No clock, no I/O, no async; time and randomness are arguments.
+//!
+//! Direction of imports: ids ← findings, files ← calendar, compose, lock, observed ← repo, desired ← plan ← events.
+
+pub mod calendar;
+pub mod compose;
+pub mod desired;
+pub mod events;
+pub mod files;
+pub mod findings;
+pub mod ids;
+pub mod lock;
+pub mod observed;
+pub mod plan;
+pub mod repo;

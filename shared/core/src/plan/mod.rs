@@ -1,0 +1,45 @@
+//! Deciding: `plan(desired, observed, gates, now) -> Plan`. Pure, deterministic, and empty once it has been applied.
+//!
+//! `decide` says for each stack which state to aim at and why not another one; `steps` says how to get there.
+//! The executor is left no choice: a plan is a list of exact steps, each with the steps it comes after.
+
+mod changes;
+mod decide;
+mod model;
+mod steps;
+
+pub use changes::changes;
+pub use decide::{Attempt, Diverged, FailedContent, Gates, HostInputs, Offer, Released, StackInputs, StackRecord};
+pub use model::*;
+
+use crate::desired::DesiredStack;
+use crate::ids::ContentId;
+use jiff::Timestamp;
+
+/// Plans one host: for each stack what to aim at, the steps, and what waits.
+pub fn plan(inputs: &HostInputs<'_>, now: Timestamp) -> Plan {
+    let mut stacks: Vec<StackPlan> = inputs.stacks.values().map(|stack| plan_stack(inputs, stack, now)).collect();
+    stacks.retain(|stack| !stack.is_silent());
+    let hash = ContentId::of(&stacks);
+    Plan { stacks, hash }
+}
+
+fn plan_stack(inputs: &HostInputs<'_>, stack: &StackInputs, now: Timestamp) -> StackPlan {
+    let decision = decide::decide(stack, &inputs.gates, now);
+    let nothing: DesiredStack;
+    let target = match &decision.target {
+        decide::Target::Stack(desired) => desired,
+        decide::Target::Leave => {
+            return StackPlan { stack: stack.name.clone(), class: None, target: None, waiting: decision.waiting, steps: Vec::new() };
+        }
+        decide::Target::Nothing(desired) => {
+            nothing = desired.clone();
+            &nothing
+        }
+    };
+    let from = stack.record.released.as_ref().map(|released| &released.desired);
+    let start = steps::Start { from, observed: inputs.observed, class: decision.class };
+    let steps = steps::steps(target, &start);
+    let class = decision.class.or_else(|| (!steps.is_empty()).then_some(OperationClass::Repair));
+    StackPlan { stack: stack.name.clone(), class, target: Some(target.clone()), waiting: decision.waiting, steps }
+}

@@ -1,0 +1,137 @@
+//! The config repo after checks: the layer that cannot be wrong.
+
+use crate::calendar::Calendar;
+use crate::compose::StackModel;
+use crate::ids::{EnvironmentName, HostName, PersonName, RoleName, StackName};
+use crate::lock::Lock;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Everything at one commit.
+#[derive(Debug, Clone)]
+pub struct Repo {
+    /// `tidegate.yaml`.
+    pub settings: Settings,
+    /// `environments/*.yaml`, in promotion order.
+    pub environments: Vec<Environment>,
+    /// `hosts/*.yaml`.
+    pub hosts: BTreeMap<HostName, Host>,
+    /// The stacks as each environment sees them; an environment only holds what it places.
+    pub stacks: BTreeMap<(EnvironmentName, StackName), StackModel>,
+    /// `releases/*.yaml`.
+    pub locks: BTreeMap<EnvironmentName, Lock>,
+}
+
+impl Repo {
+    /// The environment of that name.
+    pub fn environment(&self, name: &EnvironmentName) -> Option<&Environment> {
+        self.environments.iter().find(|environment| environment.name == *name)
+    }
+
+    /// The hosts of an environment, in name order.
+    pub fn hosts_of<'a>(&'a self, environment: &'a EnvironmentName) -> impl Iterator<Item = &'a Host> {
+        self.hosts.values().filter(move |host| host.environment == *environment)
+    }
+}
+
+/// `tidegate.yaml`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Environments in promotion order.
+    pub environments: Vec<EnvironmentName>,
+    /// People by name.
+    pub people: BTreeMap<PersonName, Person>,
+    /// The bot's identity in commits.
+    pub bot: BotIdentity,
+}
+
+/// A person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// The key in `people`.
+    pub name: PersonName,
+    /// Name in commits.
+    pub full_name: String,
+    /// E-mail in commits.
+    pub email: String,
+    /// Roles.
+    pub roles: BTreeSet<RoleName>,
+    /// Identity on each chat platform: `discord: "1234"`, `local: alice`.
+    pub chat: BTreeMap<String, String>,
+}
+
+/// The bot in commits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BotIdentity {
+    /// Name in commits; `tidegate-bot` unless given.
+    pub name: String,
+    /// E-mail in commits.
+    pub email: String,
+    /// Public keys (`ssh-ed25519 …`) that sign its commits.
+    pub keys: Vec<String>,
+}
+
+/// `environments/<name>.yaml`.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    /// The file's name.
+    pub name: EnvironmentName,
+    /// Which stacks go where.
+    pub stacks: BTreeMap<StackName, Placement>,
+    /// Windows and freezes, checked.
+    pub calendar: Calendar,
+    /// Who must agree.
+    pub approvals: ApprovalPolicy,
+}
+
+/// Where a stack goes inside its environment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placement {
+    /// Labels a host must have, all of them; none: every host of the environment.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hosts: BTreeMap<String, String>,
+}
+
+impl Placement {
+    /// Does a host with these labels get the stack?
+    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.hosts.iter().all(|(label, value)| labels.get(label) == Some(value))
+    }
+}
+
+/// `hosts/<name>.yaml`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// The file's name.
+    pub name: HostName,
+    /// Its environment.
+    pub environment: EnvironmentName,
+    /// Labels that placements and constraints ask for.
+    pub labels: BTreeMap<String, String>,
+    /// Public key (`ssh-ed25519 …`) that signs its events; without one the bot refuses its news.
+    pub events_key: Option<String>,
+}
+
+/// `approvals:` of an environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ApprovalPolicy {
+    /// The key is absent: agents follow the tip until a lock exists.
+    FollowTip,
+    /// `approvals: none`: the bot locks every candidate without asking.
+    None,
+    /// People must agree.
+    Required(ApprovalsRequired),
+}
+
+/// The rule for approvals.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApprovalsRequired {
+    /// How many distinct people; at least 1.
+    pub count: u32,
+    /// Each must have one of these roles; empty: anyone in `people`.
+    pub roles: BTreeSet<RoleName>,
+    /// May authors of the released commits approve?
+    pub authors_may_approve: bool,
+    /// How long an approval holds, in seconds; none: until the candidate changes.
+    pub expires_after_secs: Option<u64>,
+}

@@ -1,0 +1,1 @@
+//! The one git adapter: the only importer of git2.

@@ -1,0 +1,1 @@
+//! Harness for the end-to-end tests: everything real, everything labelled, everything cleaned up.
