@@ -1,5 +1,6 @@
 //! What an engine has, as far as it is ours: the input that the planner compares with what is desired.
 
+use crate::compose::Protocol;
 use crate::ids::{ContentId, ReleaseNumber, ServiceName, StackName};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,18 @@ pub struct ObservedContainer {
     /// Image reference it runs.
     #[serde(default)]
     pub image: String,
+    /// Ports of the host that it holds now.
+    #[serde(default)]
+    pub held_ports: BTreeSet<HeldPort>,
+}
+
+/// A port of the host that a running container holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct HeldPort {
+    /// Port on the host.
+    pub port: u16,
+    /// Protocol.
+    pub protocol: Protocol,
 }
 
 impl ObservedContainer {

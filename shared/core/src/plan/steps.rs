@@ -10,7 +10,7 @@ use super::model::{Action, OperationClass, Reason, Step};
 use crate::compose::{Condition, ContainerModel, Restart};
 use crate::desired::{ChosenOrder, DesiredContainer, DesiredService, DesiredStack, StopFirstBecause};
 use crate::ids::ServiceName;
-use crate::observed::{ContainerState, Health, ObservedContainer, ObservedHost};
+use crate::observed::{ContainerState, Health, HeldPort, ObservedContainer, ObservedHost};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the way starts from.
@@ -115,14 +115,16 @@ impl<'a> Builder<'a> {
             self.prepared.push(id);
         }
         for (name, network) in &target.networks {
-            if if network.external { creating } else { !self.start.observed.networks.contains_key(name) } {
+            let needed = if network.external { creating } else { !self.start.observed.networks.contains_key(name) };
+            if needed {
                 let action = Action::CreateNetwork { name: name.clone(), network: network.clone() };
                 let id = self.push(Vec::new(), action, Reason::Missing);
                 self.prepared.push(id);
             }
         }
         for (name, volume) in &target.volumes {
-            if if volume.external { creating } else { !self.start.observed.volumes.contains(name) } {
+            let needed = if volume.external { creating } else { !self.start.observed.volumes.contains(name) };
+            if needed {
                 let action = Action::CreateVolume { name: name.clone(), volume: volume.clone() };
                 let id = self.push(Vec::new(), action, Reason::Missing);
                 self.prepared.push(id);
@@ -163,7 +165,7 @@ impl<'a> Builder<'a> {
             Presence::Same(found) => self.existing(service, wanted, found, waits_for),
             _ if !self.creates(service, wanted) => None,
             Presence::InTheWay(found) => {
-                let removed = self.clear_name(service, wanted, found);
+                let removed = self.clear_name(wanted, found);
                 self.create(service, wanted, &[waits_for, vec![removed]].concat())
             }
             Presence::Missing => self.create(service, wanted, &waits_for),
@@ -180,13 +182,13 @@ impl<'a> Builder<'a> {
         if self.is_done(service, wanted, found) {
             return None;
         }
-        if self.is_up(wanted, found) {
+        if is_up(found) {
             return Some(self.await_ready(service, wanted, waits_for));
         }
         let mut after = waits_for;
-        after.extend(self.make_room(service, wanted));
+        after.extend(self.make_room(service, wanted, &after));
         if found.state == ContainerState::Paused {
-            after.push(self.stop(&wanted.name, service, Vec::new(), Reason::NotRunning { state: state_in_words(found.state) }));
+            after.push(self.stop(&wanted.name, Vec::new(), Reason::NotRunning { state: state_in_words(found.state) }));
         }
         Some(self.start_container(service, wanted, after, Reason::NotRunning { state: state_in_words(found.state) }))
     }
@@ -198,7 +200,7 @@ impl<'a> Builder<'a> {
         let action = Action::Create { service: service.name.clone(), container: Box::new(wanted.clone()) };
         let created = self.push([self.prepared.clone(), clearing].concat(), action, reason);
         let mut after = [after.to_vec(), vec![created]].concat();
-        after.extend(self.make_room(service, wanted).into_iter());
+        after.extend(self.make_room(service, wanted, &after));
         Some(self.start_container(service, wanted, after, Reason::Needed))
     }
 
@@ -239,17 +241,12 @@ impl<'a> Builder<'a> {
     fn is_done(&self, service: &DesiredService, wanted: &DesiredContainer, found: &ObservedContainer) -> bool {
         let is_new = self.start.class == Some(OperationClass::Release) && !self.was_released(service, wanted);
         match found.state {
-            ContainerState::Running => !is_new && found.health != Some(Health::Starting) || service.one_shot && !is_new,
+            ContainerState::Running => !is_new && (service.one_shot || found.health != Some(Health::Starting)),
             ContainerState::Restarting => !is_new,
             ContainerState::Exited(0) => service.one_shot || ends_by_itself(&wanted.model),
             ContainerState::Exited(_) => service.one_shot && !is_new,
             ContainerState::Created | ContainerState::Paused | ContainerState::Gone => false,
         }
-    }
-
-    /// Running, or about to: only its readiness is open.
-    fn is_up(&self, _wanted: &DesiredContainer, found: &ObservedContainer) -> bool {
-        matches!(found.state, ContainerState::Running | ContainerState::Restarting)
     }
 
     fn was_released(&self, service: &DesiredService, wanted: &DesiredContainer) -> bool {
@@ -260,40 +257,45 @@ impl<'a> Builder<'a> {
         })
     }
 
-    /// Stops the predecessors that cannot stand beside `wanted`; returns those steps.
-    fn make_room(&mut self, service: &'a DesiredService, wanted: &'a DesiredContainer) -> Vec<u32> {
-        let ChosenOrder::StopFirst(because) = service.order else { return Vec::new() };
+    /// Stops what cannot stand beside `wanted`, once everything else that its start waits for is done; returns those steps.
+    fn make_room(&mut self, service: &'a DesiredService, wanted: &'a DesiredContainer, after: &[u32]) -> Vec<u32> {
         let last = service.containers.last().is_some_and(|c| c.name == wanted.name);
-        let in_the_way: Vec<&'a str> = self
-            .mine
-            .iter()
-            .filter(|(name, c)| {
-                c.service == service.name
-                    && **name != wanted.name
-                    && !service.containers.iter().any(|d| d.name == **name && d.hash == c.hash)
-            })
-            .filter(|(_, c)| takes_resources(c.state) && (c.replica == wanted.replica || last && c.replica > wanted.replica))
-            .map(|(name, _)| *name)
-            .collect();
-        let prepared = self.prepared.clone();
-        in_the_way.into_iter().map(|name| self.stop(name, service, prepared.clone(), Reason::MakesRoom { because })).collect()
+        let predecessor = |found: &ObservedContainer| {
+            found.service == service.name && (found.replica == wanted.replica || last && found.replica > wanted.replica)
+        };
+        let mut in_the_way: Vec<(&'a str, StopFirstBecause)> = Vec::new();
+        for (name, found) in self.mine.iter().filter(|(name, c)| takes_resources(c.state) && !self.is_desired(name, c)) {
+            match service.order {
+                ChosenOrder::StopFirst(because) if predecessor(found) => in_the_way.push((name, because)),
+                _ if holds_port_of(found, &wanted.model) => in_the_way.push((name, StopFirstBecause::HostPort)),
+                ChosenOrder::StopFirst(_) | ChosenOrder::StartFirst => {}
+            }
+        }
+        let after = [self.prepared.clone(), after.to_vec()].concat();
+        in_the_way.into_iter().map(|(name, because)| self.stop(name, after.clone(), Reason::MakesRoom { because })).collect()
+    }
+
+    fn is_desired(&self, name: &str, found: &ObservedContainer) -> bool {
+        self.target.services.iter().flat_map(|s| &s.containers).any(|c| c.name == name && c.hash == found.hash)
     }
 
     /// Frees the name for a container whose name is fixed.
-    fn clear_name(&mut self, service: &'a DesiredService, wanted: &'a DesiredContainer, found: &'a ObservedContainer) -> u32 {
+    fn clear_name(&mut self, wanted: &'a DesiredContainer, found: &'a ObservedContainer) -> u32 {
         let mut after = self.prepared.clone();
         let reason = Reason::MakesRoom { because: StopFirstBecause::FixedName };
         if takes_resources(found.state) {
-            after = vec![self.stop(&wanted.name, service, after, reason.clone())];
+            after = vec![self.stop(&wanted.name, after, reason.clone())];
         }
-        self.remove(&wanted.name, &service.name, after, reason)
+        self.remove(&wanted.name, &found.service, after, reason)
     }
 
-    fn stop(&mut self, name: &'a str, service: &DesiredService, after: Vec<u32>, reason: Reason) -> u32 {
+    fn stop(&mut self, name: &'a str, after: Vec<u32>, reason: Reason) -> u32 {
         if let Some(id) = self.stopped.get(name) {
             return *id;
         }
-        let action = Action::Stop { container: name.to_owned(), service: service.name.clone() };
+        #[expect(clippy::expect_used, reason = "only containers out of `mine` are stopped")]
+        let service = self.mine.get(name).expect("only observed containers are stopped").service.clone();
+        let action = Action::Stop { container: name.to_owned(), service };
         let id = self.push(after, action, reason);
         self.stopped.insert(name, id);
         id
@@ -320,8 +322,7 @@ impl<'a> Builder<'a> {
             if let Some(stopped) = self.stopped.get(name) {
                 after.push(*stopped);
             } else if takes_resources(found.state) {
-                let action = Action::Stop { container: name.to_owned(), service: found.service.clone() };
-                after = vec![self.push(after, action, reason.clone())];
+                after = vec![self.stop(name, after, reason.clone())];
             }
             last.push(self.remove(name, &found.service, after, reason));
         }
@@ -348,8 +349,19 @@ impl<'a> Builder<'a> {
     }
 }
 
+/// Running, or about to: only its readiness is open.
+fn is_up(found: &ObservedContainer) -> bool {
+    matches!(found.state, ContainerState::Running | ContainerState::Restarting)
+}
+
 fn takes_resources(state: ContainerState) -> bool {
     matches!(state, ContainerState::Running | ContainerState::Restarting | ContainerState::Paused)
+}
+
+/// Does a running container hold a port of the host that this model publishes?
+fn holds_port_of(found: &ObservedContainer, model: &ContainerModel) -> bool {
+    let wants = |held: &HeldPort| model.ports.iter().any(|port| port.published == Some(held.port) && port.protocol == held.protocol);
+    found.held_ports.iter().any(wants)
 }
 
 fn ends_by_itself(model: &ContainerModel) -> bool {
