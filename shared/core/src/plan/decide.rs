@@ -52,6 +52,8 @@ pub struct Gates {
     pub holds: Vec<Hold>,
     /// The clock cannot be trusted, and why.
     pub clock_fault: Option<String>,
+    /// The newest calendar cannot be read, and why: the last valid one is in force, and closed for releases.
+    pub calendar_fault: Option<String>,
 }
 
 /// What a host remembers of a stack.
@@ -217,6 +219,9 @@ fn blocked(stack: &StackInputs, offered: &DesiredStack, class: OperationClass, g
 fn closed(offered: &DesiredStack, gates: &Gates, now: Timestamp) -> Option<Waiting> {
     if let Some(cause) = &gates.clock_fault {
         return Some(Waiting::ClockUntrusted { cause: cause.clone() });
+    }
+    if let Some(cause) = &gates.calendar_fault {
+        return Some(Waiting::ConfigRefused { cause: cause.clone() });
     }
     let calendar = &gates.calendar;
     match calendar.state {

@@ -188,6 +188,11 @@ pub enum Reason {
 pub enum Waiting {
     /// The environment needs approvals and has no release yet.
     NoRelease,
+    /// The config repo cannot be used as it is; what runs stays.
+    ConfigRefused {
+        /// What is wrong, one sentence with the file.
+        cause: String,
+    },
     /// No window is open.
     WindowClosed {
         /// The next opening; none: none within the horizon.
@@ -265,6 +270,7 @@ impl Waiting {
     pub fn code(&self) -> &'static str {
         match self {
             Waiting::NoRelease => "no_release",
+            Waiting::ConfigRefused { .. } => "config_refused",
             Waiting::WindowClosed { .. } => "window_closed",
             Waiting::DoesNotFit { .. } => "does_not_fit",
             Waiting::Frozen { .. } => "frozen",
@@ -285,6 +291,7 @@ impl Waiting {
             Waiting::Frozen { until, .. } | Waiting::Held { until, .. } => *until,
             Waiting::Backoff { until } => Some(*until),
             Waiting::NoRelease
+            | Waiting::ConfigRefused { .. }
             | Waiting::FailedHere { .. }
             | Waiting::Diverged { .. }
             | Waiting::RemovalHeld { .. }
