@@ -1,5 +1,7 @@
 //! The planner: golden plans, and properties on a simulated host.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop loudly")]
+
 mod golden;
 mod properties;
 mod sim;
