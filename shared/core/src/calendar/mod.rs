@@ -1,5 +1,11 @@
 //! Windows and freezes: when a release may start. One evaluation function for every program; time is an argument.
 
+mod error;
+mod raw;
+
+pub use error::{CalendarError, Item};
+pub use raw::{RawCalendar, RawFreeze, RawWindow, RawWindows};
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
