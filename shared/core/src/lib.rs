@@ -11,5 +11,6 @@ pub mod findings;
 pub mod ids;
 pub mod lock;
 pub mod observed;
+pub mod offers;
 pub mod plan;
 pub mod repo;
