@@ -1,0 +1,3 @@
+//! End-to-end tests: the real programs, a real engine, real git, a real registry, a real browser.
+
+mod architecture;
