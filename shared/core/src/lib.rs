@@ -3,6 +3,7 @@
 //! Direction of imports: ids ← findings, files ← calendar, compose, lock, observed ← repo, desired ← plan ← events.
 
 pub mod calendar;
+pub mod candidate;
 pub mod compose;
 pub mod desired;
 pub mod events;
@@ -13,4 +14,5 @@ pub mod lock;
 pub mod observed;
 pub mod offers;
 pub mod plan;
+pub mod policy;
 pub mod repo;

@@ -113,7 +113,8 @@ pub struct Host {
 }
 
 /// `approvals:` of an environment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ApprovalPolicy {
     /// The key is absent: agents follow the tip until a lock exists.
     FollowTip,
@@ -124,7 +125,7 @@ pub enum ApprovalPolicy {
 }
 
 /// The rule for approvals.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApprovalsRequired {
     /// How many distinct people; at least 1.
     pub count: u32,
