@@ -57,7 +57,7 @@ pub struct Gates {
 }
 
 /// What a host remembers of a stack.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StackRecord {
     /// What runs here by right.
