@@ -83,6 +83,15 @@ pub enum EngineError {
         /// The registry answered that there is no such image (or no right to it): trying again does not help.
         is_verdict: bool,
     },
+    /// It tried and could not, for a cause that says nothing about what was asked (disk full, shutting down, our own
+    /// files missing): try again later.
+    #[error("the container engine could not {tried}: {cause}")]
+    Unable {
+        /// e.g. `create shop-web-1`.
+        tried: String,
+        /// The engine's words, or ours.
+        cause: String,
+    },
     /// The engine said no: trying the same again does not help.
     #[error("the container engine refused to {tried}: {cause}")]
     Refused {
@@ -99,7 +108,7 @@ impl EngineError {
         match self {
             EngineError::Refused { .. } => true,
             EngineError::Pull { is_verdict, .. } => *is_verdict,
-            EngineError::Unreachable { .. } | EngineError::TimedOut { .. } => false,
+            EngineError::Unreachable { .. } | EngineError::TimedOut { .. } | EngineError::Unable { .. } => false,
         }
     }
 }
@@ -132,6 +141,12 @@ pub trait Engine: Send + Sync + 'static {
     /// What a failing container said last.
     fn last_words(&self, name: &str) -> impl Future<Output = LastWords> + Send;
     /// Waits until something of ours changed (a container died, became healthy or unhealthy, was removed, …).
-    /// Carries no data: the turn looks again. Ends with an error when the engine's event stream breaks.
+    /// Carries no data: the turn looks again. Ends with an error when the engine's event stream breaks; the next call
+    /// opens it again.
+    ///
+    /// Everything that happens after this *call* counts, even before the future is first polled. So call it, then
+    /// look, then await it: nothing is missed in between.
     fn changed(&self) -> impl Future<Output = Result<(), EngineError>> + Send;
+    /// The same for one container.
+    fn container_changed(&self, name: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
 }

@@ -3,7 +3,7 @@
 //! The core never reads a disk or an object database: the edges read, check modes and sizes, and hand over this map.
 //! Blobs are shared, so that a second snapshot costs only what changed.
 
-use crate::ids::RepoPath;
+use crate::ids::{ContentId, RepoPath};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -69,8 +69,46 @@ impl RepoFiles {
     }
 }
 
+/// The identity of a file or folder of the repo, as a container that mounts it sees it: every relative path, whether
+/// it is executable, and its bytes. None: there is nothing at this path.
+pub fn repo_content(files: &RepoFiles, path: &RepoPath) -> Option<ContentId> {
+    let entries: Vec<(&str, bool, ContentId)> = files
+        .below(path)
+        .map(|(found, file)| (&found.as_str()[path.as_str().len()..], file.executable, ContentId::of_bytes(&file.bytes)))
+        .collect();
+    (!entries.is_empty()).then(|| ContentId::of(&entries))
+}
+
 impl FromIterator<(RepoPath, File)> for RepoFiles {
     fn from_iter<I: IntoIterator<Item = (RepoPath, File)>>(iter: I) -> Self {
         Self { files: iter.into_iter().collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(entries: &[(&str, &str)]) -> RepoFiles {
+        let mut files = RepoFiles::default();
+        for (path, text) in entries {
+            files.insert_text(path.parse().unwrap(), text);
+        }
+        files
+    }
+
+    #[test]
+    fn content_is_that_of_the_mount_and_not_of_its_place() {
+        let at = |files: &RepoFiles, path: &str| repo_content(files, &path.parse().unwrap());
+        let here = files(&[("a/conf/x", "1"), ("a/conf/y/z", "2"), ("a/conf2", "3")]);
+        let there = files(&[("b/x", "1"), ("b/y/z", "2")]);
+        assert_eq!(at(&here, "a/conf"), at(&there, "b"));
+        assert_ne!(at(&here, "a/conf"), at(&files(&[("b/x", "1"), ("b/y/z", "!")]), "b"));
+        assert_ne!(at(&here, "a/conf"), at(&files(&[("b/x", "1"), ("b/z", "2")]), "b"));
+        assert_eq!(at(&here, "a/conf/x"), at(&there, "b/x"));
+        assert_eq!(at(&here, "a/con"), None);
+        let mut executable = there.clone();
+        executable.insert("b/x".parse().unwrap(), File { bytes: b"1".as_slice().into(), executable: true });
+        assert_ne!(at(&executable, "b"), at(&there, "b"));
     }
 }

@@ -1,0 +1,126 @@
+//! The engine's event stream, shared by all who wait: one task reads it, each waiter has its own place in the news.
+//!
+//! The stream is opened by the first who wants to know and ends with its first error, which everybody who waits is
+//! told; the next who asks opens it again. It is opened "since" the moment of the asking, so that nothing falls into
+//! the gap before the engine has subscribed us.
+
+use super::{Docker, Inner, labels};
+use crate::engine::EngineError;
+use bollard::query_parameters::EventsOptions;
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use std::sync::{Arc, OnceLock, Weak};
+use tokio::sync::broadcast;
+use tokio_util::task::AbortOnDropHandle;
+
+/// News that a slow waiter may be behind by; one that is further behind just looks.
+const NEWS_MAX: usize = 1024;
+/// What can change what a plan says. Health checks also make an `exec_*` event each: those are left at the engine.
+const EVENTS: [&str; 8] = ["start", "die", "destroy", "health_status", "pause", "unpause", "rename", "oom"];
+
+/// The reading task; ends when dropped.
+pub(super) struct Pump {
+    sender: broadcast::WeakSender<Arc<str>>,
+    cause: Cause,
+    _task: AbortOnDropHandle<()>,
+}
+
+/// Why the stream ended.
+type Cause = Arc<OnceLock<String>>;
+
+/// A place in the news: names of containers that something happened to.
+pub(super) struct News {
+    receiver: broadcast::Receiver<Arc<str>>,
+    cause: Cause,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("its event stream ended: {0}")]
+struct StreamEnded(String);
+
+impl Pump {
+    pub(super) fn start(engine: Weak<Inner>) -> (Pump, News) {
+        let (sender, receiver) = broadcast::channel(NEWS_MAX);
+        let cause = Cause::default();
+        let (weak, since) = (sender.downgrade(), Timestamp::now());
+        let told = Arc::clone(&cause);
+        let task = tokio::spawn(async move {
+            let why = read(engine, since, &sender).await;
+            // Set before the sender is dropped: that is what wakes the waiters.
+            told.set(why).ok();
+        });
+        (Pump { sender: weak, cause: Arc::clone(&cause), _task: AbortOnDropHandle::new(task) }, News { receiver, cause })
+    }
+
+    /// A place in the news from now on; none: the stream has ended.
+    pub(super) fn news(&self) -> Option<News> {
+        let sender = self.sender.upgrade()?;
+        self.cause.get().is_none().then(|| News { receiver: sender.subscribe(), cause: Arc::clone(&self.cause) })
+    }
+}
+
+impl News {
+    /// Waits for anything.
+    pub(super) async fn any(mut self) -> Result<(), EngineError> {
+        self.next().await.map(|_| ())
+    }
+
+    /// Waits for something about this container.
+    pub(super) async fn of(mut self, name: &str) -> Result<(), EngineError> {
+        loop {
+            match self.next().await? {
+                Some(about) if &*about != name => {}
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// The next news; none: some were missed.
+    async fn next(&mut self) -> Result<Option<Arc<str>>, EngineError> {
+        match self.receiver.recv().await {
+            Ok(about) => Ok(Some(about)),
+            Err(broadcast::error::RecvError::Lagged(_)) => Ok(None),
+            Err(broadcast::error::RecvError::Closed) => {
+                let cause = self.cause.get().cloned().unwrap_or_else(|| "the agent stops".to_owned());
+                Err(EngineError::Unreachable { tried: "watch its events".to_owned(), source: Box::new(StreamEnded(cause)) })
+            }
+        }
+    }
+}
+
+/// Reads until the stream ends; returns why.
+async fn read(engine: Weak<Inner>, since: Timestamp, sender: &broadcast::Sender<Arc<str>>) -> String {
+    let (client, filters) = {
+        let Some(inner) = engine.upgrade() else { return "the agent stops".to_owned() };
+        let docker = Docker { inner };
+        let mut filters = labels::filter(docker.scope());
+        filters.insert("type".to_owned(), vec!["container".to_owned()]);
+        filters.insert("event".to_owned(), EVENTS.map(str::to_owned).to_vec());
+        match docker.client().await {
+            Ok(client) => (client, filters),
+            Err(error) => return error.to_string(),
+        }
+    };
+    let since = format!("{}.{:09}", since.as_second(), since.subsec_nanosecond());
+    let options = EventsOptions { since: Some(since), filters: Some(filters), ..Default::default() };
+    let mut events = std::pin::pin!(client.events(Some(options)));
+    loop {
+        match events.next().await {
+            None => break forget(&engine, "the engine closed it"),
+            Some(Err(error)) => break forget(&engine, &error.to_string()),
+            Some(Ok(event)) => {
+                let name = event.actor.and_then(|actor| actor.attributes).and_then(|mut attributes| attributes.remove("name"));
+                // Nobody may be waiting just now.
+                sender.send(name.unwrap_or_default().into()).ok();
+            }
+        }
+    }
+}
+
+/// After a broken stream the next call negotiates the version again.
+fn forget(engine: &Weak<Inner>, why: &str) -> String {
+    if let Some(inner) = engine.upgrade() {
+        *inner.client.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+    }
+    why.to_owned()
+}
