@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use tidegate_core::events::{HostStatus, ServiceStatus};
-use tidegate_core::ids::{CommitId, ContentId, EnvironmentName, HostName, PersonName, ReleaseNumber, ServiceName, StackName};
+use tidegate_core::ids::{CommitId, EnvironmentName, HostName, PersonName, ReleaseNumber, ServiceName, StackName};
 use tidegate_core::lock::ReleaseKind;
 
 /// Everything the page shows at one moment.
@@ -284,14 +284,8 @@ pub enum Stage {
     Superseded,
 }
 
-/// What a button press means: exactly this.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Expected {
-    /// The commit.
-    pub commit: CommitId,
-    /// The environment's desired state.
-    pub plan: ContentId,
-}
+/// What a button press means: exactly this commit and this desired state of the environment.
+pub type Expected = tidegate_core::policy::Subject;
 
 /// What changes in a stack.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

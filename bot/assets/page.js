@@ -1,0 +1,91 @@
+"use strict";
+// Keeps the page live. The bot sends its regions as HTML; only what differs is touched, so that focus, typed text,
+// open details and scroll positions stay. Without this script the page is complete, only not live.
+(() => {
+  const root = document.documentElement;
+  const outcome = document.getElementById("outcome");
+  const born = new WeakMap(); // cards that came after the page, and when: a button that has just moved is not pressed
+  const ARM_MS = 700, RETRY_MS = 3000;
+  const parse = (html) => new DOMParser().parseFromString(html, "text/html").body;
+
+  const copy = (node) => {
+    const made = document.importNode(node, true);
+    born.set(made, Date.now());
+    return made;
+  };
+  const attributes = (have, want) => {
+    for (const { name } of [...have.attributes]) if (name !== "open" && !want.hasAttribute(name)) have.removeAttribute(name);
+    for (const { name, value } of want.attributes) if (name !== "open" && have.getAttribute(name) !== value) have.setAttribute(name, value);
+  };
+  const children = (have, want) => {
+    let at = have.firstChild;
+    for (const next of want.childNodes) {
+      const same = next.id ? [...have.children].find((child) => child.id === next.id) : at && !at.id ? at : null;
+      if (!same) {
+        have.insertBefore(copy(next), at);
+        continue;
+      }
+      if (same !== at) have.insertBefore(same, at);
+      at = same.nextSibling;
+      sync(same, next);
+    }
+    while (at) {
+      const gone = at;
+      at = at.nextSibling;
+      gone.remove();
+    }
+  };
+  const sync = (have, want) => {
+    if (have.isEqualNode(want)) return;
+    if (have.nodeName !== want.nodeName || have.id !== want.id) return have.replaceWith(copy(want));
+    if (have.nodeType !== Node.ELEMENT_NODE) return void (have.nodeValue = want.nodeValue);
+    attributes(have, want);
+    children(have, want);
+  };
+
+  const listen = () => {
+    const source = new EventSource("/live");
+    source.onopen = () => (root.dataset.live = "on");
+    source.onerror = () => {
+      root.dataset.live = "lost";
+      if (source.readyState === EventSource.CLOSED) setTimeout(listen, RETRY_MS);
+    };
+    source.addEventListener("view", (event) => {
+      for (const region of parse(JSON.parse(event.data)).children) {
+        const have = document.getElementById(region.id);
+        if (have) sync(have, region);
+      }
+    });
+  };
+
+  const send = async (form, button) => {
+    const body = new URLSearchParams(new FormData(form, button));
+    try {
+      const answer = await fetch(form.getAttribute("action"), { method: "POST", body, headers: { "Tidegate-Live": "1" } });
+      if (!answer.ok) throw new Error(await answer.text());
+      outcome.replaceChildren(...parse(await answer.text()).childNodes);
+      form.reset();
+      form.closest("details")?.removeAttribute("open");
+    } catch (error) {
+      outcome.textContent = error.name === "Error" ? error.message : outcome.dataset.lost;
+    }
+  };
+
+  document.addEventListener("submit", async (event) => {
+    const form = event.target;
+    if (!form.hasAttribute("data-live")) return;
+    event.preventDefault();
+    const isNew = Date.now() - (born.get(form.closest("article")) ?? 0) < ARM_MS;
+    if (isNew || form.hasAttribute("aria-busy")) return;
+    form.setAttribute("aria-busy", "true");
+    await send(form, event.submitter);
+    form.removeAttribute("aria-busy");
+  });
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest("[data-dismiss]")) return;
+    event.preventDefault();
+    outcome.replaceChildren();
+    history.replaceState(null, "", "/");
+  });
+  listen();
+})();
