@@ -144,7 +144,7 @@ deploy/demo/build-images.sh
 stage 'build'
 # Everything at once, so that each crate is built once and the end-to-end tests find the two programs.
 cargo build --workspace --all-targets --locked
-export TIDEGATE_BIN_DIR=$CARGO_TARGET_DIR/debug
+export TIDEGATE_TEST_BIN_DIR=$CARGO_TARGET_DIR/debug
 
 stage 'tests'
 if cargo nextest --version >/dev/null 2>&1; then

@@ -1,1 +1,12 @@
-//! Harness for the end-to-end tests: everything real, everything labelled, everything cleaned up.
+//! The harness: real programs, a real engine, real git and a real registry, made for one test and removed after it.
+
+pub mod checkout;
+pub mod client;
+pub mod daemon;
+pub mod engine;
+pub mod fleet;
+pub mod ports;
+pub mod programs;
+pub mod registry;
+pub mod wait;
+pub mod world;

@@ -1,3 +1,4 @@
 //! End-to-end tests: the real programs, a real engine, real git, a real registry, a real browser.
 
 mod architecture;
+mod harness;
