@@ -11,10 +11,11 @@ const CORE_LAYERS: &[&[&str]] = &[
     &["files"],
     &["findings"],
     &["yaml"],
-    &["calendar", "policy", "compose"],
+    &["calendar", "compose"],
     &["observed", "lock"],
     &["repo", "desired"],
-    &["plan"],
+    // What is required stands in the repo; whether it is met, with a lock's approvals, is decided after it.
+    &["policy", "plan"],
     &["offers", "candidate", "rollout"],
     &["events"],
 ];
