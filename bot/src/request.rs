@@ -6,7 +6,7 @@
 use crate::command::{Command, NotUnderstood};
 use crate::people::Actor;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use tidegate_core::candidate::StackChange;
 use tidegate_core::ids::{CommitId, EnvironmentName, HostName, PersonName, ReleaseNumber, StackName};
@@ -89,7 +89,7 @@ impl Outcome {
 }
 
 /// A candidate, for words.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CandidateRef {
     /// Where.
     pub environment: EnvironmentName,
@@ -456,7 +456,7 @@ pub enum Standing {
 }
 
 /// What keeps the bot from making a commit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "trouble")]
 pub enum Trouble {
     /// An image's tag could not be resolved to a digest.
