@@ -1,0 +1,371 @@
+//! Building locks and their commit messages. Pure: git, the registry and the clock are the caller's.
+//!
+//! Every lock is a new statement with a new number, also when only holds changed: a number means one thing for ever.
+
+use crate::command::clean_reason;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use tidegate_core::candidate::{Candidate, ChangeKind, Desired, ServiceChange, StackChange};
+use tidegate_core::ids::{ContentId, Digest, EnvironmentName, PersonName, ReleaseNumber, StackName};
+use tidegate_core::lock::{Hold, Lock, LockedStack, ReleaseKind, SCHEMA};
+use tidegate_core::policy::Consent;
+use tidegate_core::repo::{BotIdentity, Person};
+
+use jiff::Timestamp;
+
+/// Most holds on contents that a lock keeps; the oldest go first.
+const CONTENT_HOLDS_MAX: usize = 50;
+/// Longest name or e-mail in a trailer, in characters.
+const IDENTITY_MAX_CHARS: usize = 120;
+/// Most lines about services in a message.
+const CHANGE_LINES_MAX: usize = 40;
+
+/// What a release is made from.
+#[derive(Debug)]
+pub struct ReleaseInputs<'a> {
+    /// The lock that it follows, if any.
+    pub base: Option<&'a Lock>,
+    /// The environment at the candidate's commit.
+    pub desired: &'a Desired<'a>,
+    /// What was agreed to.
+    pub candidate: &'a Candidate,
+    /// The proof that it was.
+    pub consent: &'a Consent,
+    /// Digests by image name, for everything that the lock has not pinned before.
+    pub digests: &'a BTreeMap<String, Digest>,
+    /// Who asked; none: nobody had to.
+    pub requested_by: Option<&'a PersonName>,
+}
+
+/// Why a lock is not built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotBuilt {
+    /// The content with its digests is held.
+    Held(Box<Hold>),
+    /// An image has no digest.
+    Unresolved(String),
+}
+
+/// The number that follows a lock's.
+pub fn next_number(base: Option<&Lock>) -> ReleaseNumber {
+    base.map_or(ReleaseNumber(1), |lock| lock.release.next())
+}
+
+/// The lock of a release: changed stacks at the candidate's commit, all others as they were.
+pub fn release(inputs: &ReleaseInputs<'_>, now: Timestamp) -> Result<Lock, NotBuilt> {
+    let number = next_number(inputs.base);
+    let mut stacks = inputs.base.map(|lock| lock.stacks.clone()).unwrap_or_default();
+    for (name, change) in &inputs.candidate.stacks {
+        match change.kind {
+            ChangeKind::Removed => {
+                stacks.remove(name);
+            }
+            ChangeKind::Moved => {}
+            ChangeKind::Added | ChangeKind::Changed => {
+                let locked = locked_stack(inputs, name, number, now)?;
+                stacks.insert(name.clone(), locked);
+            }
+        }
+    }
+    let subject = inputs.consent.subject();
+    Ok(Lock {
+        schema: SCHEMA,
+        environment: inputs.candidate.environment.clone(),
+        release: number,
+        kind: ReleaseKind::Release,
+        commit: subject.commit.clone(),
+        plan: subject.plan.clone(),
+        created_at: now,
+        requested_by: inputs.requested_by.cloned(),
+        reason: None,
+        stacks,
+        approvals: inputs.consent.approvals().to_vec(),
+        holds: holds_of(inputs.base, now),
+    })
+}
+
+fn locked_stack(inputs: &ReleaseInputs<'_>, name: &StackName, number: ReleaseNumber, now: Timestamp) -> Result<LockedStack, NotBuilt> {
+    let Some(model) = inputs.desired.models.get(name) else { return Err(NotBuilt::Unresolved(name.to_string())) };
+    let images = digests_for(inputs, name)?;
+    let content = (*model).clone().pinned(&images).content();
+    let holds = inputs.base.map(|lock| lock.holds.as_slice()).unwrap_or_default();
+    if let Some(hold) = holds.iter().find(|hold| hold.stops(name, &content, now)) {
+        return Err(NotBuilt::Held(Box::new(hold.clone())));
+    }
+    Ok(LockedStack { release: number, commit: inputs.consent.subject().commit.clone(), content, images })
+}
+
+/// An image whose name did not change keeps the digest that the lock pinned: people agreed to what the card named.
+fn digests_for(inputs: &ReleaseInputs<'_>, stack: &StackName) -> Result<BTreeMap<String, Digest>, NotBuilt> {
+    let Some(model) = inputs.desired.models.get(stack) else { return Ok(BTreeMap::new()) };
+    let pinned = inputs.base.and_then(|lock| lock.stacks.get(stack)).map(|locked| &locked.images);
+    let digest = |name: String| {
+        let known = pinned.and_then(|images| images.get(&name)).or_else(|| inputs.digests.get(&name));
+        known.cloned().map(|digest| (name.clone(), digest)).ok_or(NotBuilt::Unresolved(name))
+    };
+    model.unresolved_images().into_keys().map(digest).collect()
+}
+
+/// The images that a registry must be asked for before this candidate can be released.
+pub fn images_to_resolve(
+    base: Option<&Lock>,
+    desired: &Desired<'_>,
+    candidate: &Candidate,
+) -> BTreeMap<String, tidegate_core::compose::ImageRef> {
+    let changed = candidate.stacks.iter().filter(|(_, change)| matches!(change.kind, ChangeKind::Added | ChangeKind::Changed));
+    changed
+        .filter_map(|(name, _)| Some((name, desired.models.get(name)?)))
+        .flat_map(|(stack, model)| {
+            let pinned = base.and_then(|lock| lock.stacks.get(stack)).map(|locked| &locked.images);
+            let mut images = model.unresolved_images();
+            images.retain(|name, _| !pinned.is_some_and(|pinned| pinned.contains_key(name)));
+            images
+        })
+        .collect()
+}
+
+/// Holds that have not ended, the newest of those on contents.
+fn holds_of(base: Option<&Lock>, now: Timestamp) -> Vec<Hold> {
+    let mut holds = base.map(|lock| lock.holds.clone()).unwrap_or_default();
+    holds.retain(|hold| hold.until.is_none_or(|until| now < until));
+    let over = holds.iter().filter(|hold| hold.content.is_some()).count().saturating_sub(CONTENT_HOLDS_MAX);
+    for _ in 0..over {
+        if let Some(oldest) = holds.iter().position(|hold| hold.content.is_some()) {
+            holds.remove(oldest);
+        }
+    }
+    holds
+}
+
+/// A way back for one stack.
+#[derive(Debug, Clone)]
+pub struct WayBack<'a> {
+    /// The lock that is left.
+    pub base: &'a Lock,
+    /// The stack.
+    pub stack: &'a StackName,
+    /// What it goes back to.
+    pub target: &'a LockedStack,
+    /// By a person or by itself.
+    pub kind: ReleaseKind,
+    /// Who asked.
+    pub by: Option<&'a PersonName>,
+    /// Why.
+    pub reason: &'a str,
+    /// Identity of the environment's desired state afterwards.
+    pub plan: ContentId,
+}
+
+/// The lock of a rollback: the one stack as it was, everything else as it is, and a hold on what was left.
+pub fn rollback(way: &WayBack<'_>, now: Timestamp) -> Lock {
+    let mut lock = successor(way.base, way.kind, now);
+    lock.plan = way.plan.clone();
+    lock.requested_by = way.by.cloned();
+    lock.reason = Some(way.reason.to_owned());
+    if let Some(bad) = way.base.stacks.get(way.stack) {
+        lock.holds.push(hold_on(way.stack, bad, way.by, way.reason, now));
+    }
+    lock.stacks.insert(way.stack.clone(), way.target.clone());
+    lock
+}
+
+/// The lock that only holds a content, where there is nothing to go back to.
+pub fn hold(base: &Lock, stack: &StackName, reason: &str, now: Timestamp) -> Lock {
+    let mut lock = successor(base, ReleaseKind::Hold, now);
+    lock.reason = Some(reason.to_owned());
+    if let Some(bad) = base.stacks.get(stack) {
+        lock.holds.push(hold_on(stack, bad, None, reason, now));
+    }
+    lock
+}
+
+/// The lock without the holds on a stack, and what was lifted.
+pub fn resume(base: &Lock, stack: &StackName, by: &PersonName, now: Timestamp) -> (Lock, Vec<Hold>) {
+    let mut lock = successor(base, ReleaseKind::Hold, now);
+    lock.requested_by = Some(by.clone());
+    let (lifted, kept) = lock.holds.into_iter().partition(|hold| hold.stack.as_ref() == Some(stack));
+    lock.holds = kept;
+    (lock, lifted)
+}
+
+fn hold_on(stack: &StackName, bad: &LockedStack, by: Option<&PersonName>, reason: &str, now: Timestamp) -> Hold {
+    Hold {
+        stack: Some(stack.clone()),
+        content: Some(bad.content.clone()),
+        release: Some(bad.release),
+        by: by.cloned(),
+        reason: reason.to_owned(),
+        at: now,
+        until: None,
+    }
+}
+
+fn successor(base: &Lock, kind: ReleaseKind, now: Timestamp) -> Lock {
+    Lock {
+        release: base.release.next(),
+        kind,
+        created_at: now,
+        requested_by: None,
+        reason: None,
+        approvals: Vec::new(),
+        holds: holds_of(Some(base), now),
+        ..base.clone()
+    }
+}
+
+/// A name and an address, as git wants them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Author {
+    /// Name.
+    pub name: String,
+    /// E-mail.
+    pub email: String,
+}
+
+impl Author {
+    /// A person as author.
+    pub fn person(person: &Person) -> Author {
+        Author::cleaned(&person.full_name, &person.email)
+    }
+
+    /// The bot as author.
+    pub fn bot(bot: &BotIdentity) -> Author {
+        Author::cleaned(&bot.name, &bot.email)
+    }
+
+    /// Without what git would take for structure.
+    fn cleaned(name: &str, email: &str) -> Author {
+        let clean = |text: &str| -> String {
+            clean_reason(text).unwrap_or_default().chars().filter(|c| !matches!(c, '<' | '>')).take(IDENTITY_MAX_CHARS).collect()
+        };
+        let name = clean(name);
+        Author { name: if name.is_empty() { "unnamed".into() } else { name }, email: clean(email) }
+    }
+}
+
+impl std::fmt::Display for Author {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} <{}>", self.name, self.email)
+    }
+}
+
+/// What a commit message says beyond the lock itself.
+#[derive(Debug, Default)]
+pub struct Told<'a> {
+    /// The subject without the environment, e.g. `release 2 (shop)`.
+    pub subject: String,
+    /// What changes.
+    pub changes: BTreeMap<StackName, StackChange>,
+    /// Who agreed.
+    pub approved_by: Vec<Author>,
+    /// Who asked, as a name and address, or in the words of a host.
+    pub requested_by: Option<String>,
+    /// The stack and the two releases of a rollback: from, to.
+    pub went_back: Option<(&'a StackName, ReleaseNumber, ReleaseNumber)>,
+}
+
+/// The whole message: subject, what changes, trailers. Foreign text is on one line wherever it stands.
+pub fn message(lock: &Lock, told: &Told<'_>) -> String {
+    let mut text = format!("{}: {}\n", lock.environment, told.subject);
+    let lines = change_lines(&told.changes);
+    if !lines.is_empty() {
+        text.push('\n');
+        lines.iter().take(CHANGE_LINES_MAX).for_each(|line| _ = writeln!(text, "{line}"));
+        if lines.len() > CHANGE_LINES_MAX {
+            let _ = writeln!(text, "and {} more", lines.len() - CHANGE_LINES_MAX);
+        }
+    }
+    text.push('\n');
+    for (key, value) in trailers(lock, told) {
+        let _ = writeln!(text, "{key}: {value}");
+    }
+    text
+}
+
+fn trailers(lock: &Lock, told: &Told<'_>) -> Vec<(&'static str, String)> {
+    let mut trailers = vec![
+        ("Tidegate-Environment", lock.environment.to_string()),
+        ("Tidegate-Release", lock.release.to_string()),
+        ("Tidegate-Kind", kind_word(lock.kind).to_owned()),
+        ("Tidegate-Commit", lock.commit.to_string()),
+        ("Tidegate-Plan", lock.plan.to_string()),
+    ];
+    trailers.extend(told.approved_by.iter().map(|author| ("Approved-by", author.to_string())));
+    trailers.extend(told.requested_by.iter().filter_map(|who| Some(("Requested-by", clean_reason(who)?))));
+    if let Some((stack, from, to)) = told.went_back {
+        trailers.push(("Rolled-back-from", format!("{stack} release {from}")));
+        trailers.push(("Restores", format!("{stack} release {to}")));
+    }
+    trailers.extend(lock.reason.iter().filter_map(|reason| Some(("Reason", clean_reason(reason)?))));
+    trailers
+}
+
+/// A kind as it stands in the lock and in trailers.
+pub fn kind_word(kind: ReleaseKind) -> &'static str {
+    match kind {
+        ReleaseKind::Release => "release",
+        ReleaseKind::Rollback => "rollback",
+        ReleaseKind::AutomaticRollback => "automatic_rollback",
+        ReleaseKind::Hold => "hold",
+    }
+}
+
+/// What changes, one line for each service: `shop: web web:1 → web:2`.
+pub fn change_lines(changes: &BTreeMap<StackName, StackChange>) -> Vec<String> {
+    changes.iter().flat_map(|(stack, change)| stack_lines(stack, change)).collect()
+}
+
+fn stack_lines(stack: &StackName, change: &StackChange) -> Vec<String> {
+    let mut lines: Vec<String> =
+        change.services.iter().map(|(service, change)| format!("{stack}: {service} {}", service_words(change))).collect();
+    match change.kind {
+        ChangeKind::Removed => lines.insert(0, format!("{stack}: removed")),
+        ChangeKind::Added if lines.is_empty() => lines.push(format!("{stack}: added")),
+        ChangeKind::Changed if lines.is_empty() => lines.push(format!("{stack}: networks or volumes change")),
+        _ => {}
+    }
+    if let Some(placement) = &change.placement {
+        let from = labels(&placement.from.hosts);
+        let to = labels(&placement.to.hosts);
+        lines.push(format!("{stack}: runs on hosts with {to} (was {from})"));
+    }
+    lines
+}
+
+fn labels(labels: &BTreeMap<String, String>) -> String {
+    if labels.is_empty() {
+        return "any labels".to_owned();
+    }
+    labels.iter().map(|(label, value)| format!("{label}={value}")).collect::<Vec<_>>().join(", ")
+}
+
+fn service_words(change: &ServiceChange) -> String {
+    match (&change.from, &change.to) {
+        (Some(from), Some(to)) if from != to => format!("{from} → {to}"),
+        (Some(_), Some(_)) => {
+            let names: Vec<&str> = change.fields.iter().filter_map(|field| field.split(':').next()).collect();
+            format!("changes in {}", names.join(", "))
+        }
+        (None, Some(to)) => format!("{to} (new)"),
+        (Some(from), None) => format!("{from} (goes)"),
+        (None, None) => "changes".to_owned(),
+    }
+}
+
+/// `shop`, `shop and blog`, `shop, blog and 3 more`.
+pub fn stack_list<'a>(stacks: impl ExactSizeIterator<Item = &'a StackName>) -> String {
+    const NAMED_MAX: usize = 3;
+    let count = stacks.len();
+    let names: Vec<&str> = stacks.take(NAMED_MAX).map(StackName::as_str).collect();
+    match (count, names.as_slice()) {
+        (0, _) => "settings".to_owned(),
+        (1, [one]) => (*one).to_owned(),
+        (2 | 3, [first @ .., last]) => format!("{} and {last}", first.join(", ")),
+        _ => format!("{} and {} more", names.join(", "), count - NAMED_MAX),
+    }
+}
+
+/// The file of an environment's lock.
+pub fn lock_path(environment: &EnvironmentName) -> Result<tidegate_core::ids::RepoPath, tidegate_core::ids::InvalidId> {
+    format!("releases/{environment}.yaml").parse()
+}

@@ -1,0 +1,92 @@
+//! Cards, in words.
+
+use super::{count, refusals, time, waits};
+use crate::card::{Card, Happened, Progress, ProgressState, Stage, Who};
+use crate::command::clean_reason;
+use tidegate_core::events::{Failure, Outcome, Restored};
+use tidegate_core::ids::PersonName;
+use tidegate_core::policy::Tally;
+
+/// Where a card stands, as one sentence. `tally` is for an open card, `live` says that every host has verified it.
+pub fn stage(card: &Card, tally: Option<&Tally>, live: bool) -> String {
+    match &card.stage {
+        Stage::Candidate => match (&card.trouble, tally.map(Tally::missing)) {
+            (Some(cause), _) => format!("Agreed, and cannot be made yet: {}", refusals::trouble(cause)),
+            (None, Some(missing)) if missing > 0 => format!("Waits for {}.", count(missing, "approval")),
+            _ => "Is being released.".to_owned(),
+        },
+        Stage::Rejected { by, reason } => format!("Turned down by {by}: {reason}"),
+        Stage::Withdrawn => "Withdrawn: nothing differs from what is released any more.".to_owned(),
+        Stage::Released if live => "Live: it passed its checks on every host.".to_owned(),
+        Stage::Released if card.needs_a_person() => "Failed, and the way back failed too: a person must look.".to_owned(),
+        Stage::Released if card.progress.is_empty() => "Released. The hosts take it at their next poll.".to_owned(),
+        Stage::Released => "On its way to the hosts.".to_owned(),
+        Stage::FailedRolledBack { to } => format!("Failed, rolled back to release {to}."),
+        Stage::FailedHeld => "Failed and held; there is no earlier release to go back to.".to_owned(),
+        Stage::RolledBack { to } => format!("Rolled back to release {to}."),
+        Stage::Superseded => "A newer release took its place.".to_owned(),
+    }
+}
+
+/// Who did something, for people; `name` gives a person's full name.
+pub fn who(who: Option<&Who>, name: impl Fn(&PersonName) -> String) -> String {
+    match who {
+        None => "Tidegate".to_owned(),
+        Some(Who::Person { name: person }) => name(person),
+        Some(Who::Host { name: host }) => host.to_string(),
+    }
+}
+
+/// What happened, as one sentence.
+pub fn entry(what: &Happened) -> String {
+    match what {
+        Happened::Offered { commit } => format!("offered it, at {}", commit.short()),
+        Happened::Replaced { commit, voided: 0 } => format!("offers {} instead", commit.short()),
+        Happened::Replaced { commit, voided } => {
+            let approvals = count(u32::try_from(*voided).unwrap_or(u32::MAX), "approval");
+            format!("offers {} instead; {approvals} given before no longer count", commit.short())
+        }
+        Happened::Approved => "approved it".to_owned(),
+        Happened::Rejected { reason } => format!("turned it down: {reason}"),
+        Happened::Withdrawn => "withdrew it: nothing differs any more".to_owned(),
+        Happened::Locked { commit } => format!("committed the release as {}", commit.short()),
+        Happened::NotLocked { cause } => format!("could not commit the release: {}", refusals::trouble(cause)),
+        Happened::Started { stack } => format!("began with {stack}"),
+        Happened::Ended { stack, outcome, took_ms } => ended(stack.as_str(), outcome, *took_ms),
+        Happened::WentBack { stack, to, reason } => format!("set {stack} back to release {to}: {reason}"),
+        Happened::Held { stack, reason } => format!("holds this content of {stack}: {reason}"),
+        Happened::Superseded { by } => format!("replaced it by release {by}"),
+    }
+}
+
+fn ended(stack: &str, outcome: &Outcome, took_ms: u64) -> String {
+    match outcome {
+        Outcome::Verified => format!("verified {stack}, after {}", time::took(took_ms)),
+        Outcome::Failed(failure) => format!("{stack} failed: {}", failed(failure)),
+        Outcome::Error(failure) => format!("could not do or check {stack}: {}", one_line(&failure.cause)),
+        Outcome::Superseded => format!("stopped {stack}: a newer release took its place"),
+    }
+}
+
+fn failed(failure: &Failure) -> String {
+    let service = failure.service.as_ref().map(|service| format!("{service}: ")).unwrap_or_default();
+    let now = match &failure.restored {
+        Restored::Previous { release: Some(number), .. } => format!("release {number} serves again"),
+        Restored::Previous { release: None, .. } => "the version before serves again".to_owned(),
+        Restored::Nothing => "nothing ran there before".to_owned(),
+        Restored::Not { cause } => format!("the way back failed too: {}", one_line(cause)),
+    };
+    format!("{service}{}; {now}", one_line(&failure.cause).trim_end_matches('.'))
+}
+
+/// How a host is doing with a stack, as one sentence.
+pub fn progress(progress: &Progress) -> String {
+    match &progress.state {
+        ProgressState::Running { doing, .. } => one_line(doing),
+        ProgressState::Ended { outcome, took_ms } => waits::capital(&ended(progress.stack.as_str(), outcome, *took_ms)),
+    }
+}
+
+fn one_line(text: &str) -> String {
+    clean_reason(text).unwrap_or_default()
+}

@@ -1,0 +1,68 @@
+//! Moments and spans for people.
+
+use jiff::{Timestamp, tz::TimeZone};
+
+const MINUTE: i64 = 60;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+
+fn span(secs: i64) -> String {
+    match secs.max(0) {
+        s if s < MINUTE => format!("{s} s"),
+        s if s < HOUR => format!("{} min", s / MINUTE),
+        s if s < 2 * DAY => match (s / HOUR, (s % HOUR) / MINUTE) {
+            (hours, 0) => format!("{hours} h"),
+            (hours, minutes) => format!("{hours} h {minutes} min"),
+        },
+        s => format!("{} days", s / DAY),
+    }
+}
+
+/// `3 min ago`, `just now`.
+pub fn ago(at: Timestamp, now: Timestamp) -> String {
+    const JUST_NOW_SECS: i64 = 10;
+    let secs = now.as_second().saturating_sub(at.as_second());
+    if secs < JUST_NOW_SECS { "just now".to_owned() } else { format!("{} ago", span(secs)) }
+}
+
+/// `in 2 h 5 min`; `now` for what is not ahead.
+pub fn until(at: Timestamp, now: Timestamp) -> String {
+    let secs = at.as_second().saturating_sub(now.as_second());
+    if secs <= 0 { "now".to_owned() } else { format!("in {}", span(secs)) }
+}
+
+/// `Sat 21 Nov 2026, 17:00 UTC`.
+pub fn when(at: Timestamp) -> String {
+    at.to_zoned(TimeZone::UTC).strftime("%a %-d %b %Y, %H:%M UTC").to_string()
+}
+
+/// `0.4 s`, `12 s`, `3 min 5 s`.
+pub fn took(ms: u64) -> String {
+    match ms {
+        0..=9_999 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        10_000..=59_999 => format!("{} s", ms / 1000),
+        _ => format!("{} min {} s", ms / 60_000, ms % 60_000 / 1000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_second(secs).unwrap()
+    }
+
+    #[test]
+    fn spans_are_short_and_never_negative() {
+        assert_eq!(ago(at(0), at(5)), "just now");
+        assert_eq!(ago(at(0), at(125)), "2 min ago");
+        assert_eq!(ago(at(50), at(0)), "just now");
+        assert_eq!(until(at(2 * HOUR + 300), at(0)), "in 2 h 5 min");
+        assert_eq!(until(at(0), at(1)), "now");
+        assert_eq!(ago(at(0), at(3 * DAY)), "3 days ago");
+        assert_eq!(when(at(1_795_273_200)), "Sun 22 Nov 2026, 15:00 UTC");
+        assert_eq!(took(412), "0.4 s");
+        assert_eq!(took(185_000), "3 min 5 s");
+    }
+}
