@@ -5,6 +5,7 @@ pub mod client;
 pub mod daemon;
 pub mod engine;
 pub mod fleet;
+pub mod git_server;
 pub mod ports;
 pub mod programs;
 pub mod registry;
