@@ -340,6 +340,17 @@ impl ContainerModel {
     }
 }
 
+impl ContainerModel {
+    /// May an end with 0 be its end, and not a reason to start it again? Not when its restart policy says otherwise,
+    /// and not when it serves something: a server that was stopped ends with 0 too.
+    pub fn may_end(&self) -> bool {
+        let serves = !self.ports.is_empty()
+            || !self.expose.is_empty()
+            || self.healthcheck.as_ref().is_some_and(|check| check.test != HealthTest::Disabled);
+        matches!(self.restart, Restart::No | Restart::OnFailure(_)) && !serves
+    }
+}
+
 /// An image reference as a person wrote it, with the digest once it is known.
 ///
 /// Parsed and normalised: `nginx` is `docker.io/library/nginx:latest`.

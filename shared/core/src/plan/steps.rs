@@ -7,7 +7,7 @@
 
 use super::changes::changes;
 use super::model::{Action, OperationClass, Reason, Step};
-use crate::compose::{Condition, ContainerModel, Restart};
+use crate::compose::{Condition, ContainerModel};
 use crate::desired::{ChosenOrder, DesiredContainer, DesiredService, DesiredStack, StopFirstBecause};
 use crate::ids::ServiceName;
 use crate::observed::{ContainerState, Health, HeldPort, ObservedContainer, ObservedHost};
@@ -243,10 +243,16 @@ impl<'a> Builder<'a> {
         match found.state {
             ContainerState::Running => !is_new && (service.one_shot || found.health != Some(Health::Starting)),
             ContainerState::Restarting => !is_new,
-            ContainerState::Exited(0) => service.one_shot || ends_by_itself(&wanted.model),
+            ContainerState::Exited(0) => service.one_shot || wanted.model.may_end() && !self.has_sibling(service),
             ContainerState::Exited(_) => service.one_shot && !is_new,
             ContainerState::Created | ContainerState::Paused | ContainerState::Gone => false,
         }
+    }
+
+    /// Is there a container of this service that is not desired? Then an end with 0 may come from the stop that made
+    /// room for it, and was not the end of a job.
+    fn has_sibling(&self, service: &DesiredService) -> bool {
+        self.mine.iter().any(|(name, found)| found.service == service.name && !self.is_desired(name, found))
     }
 
     fn was_released(&self, service: &DesiredService, wanted: &DesiredContainer) -> bool {
@@ -362,10 +368,6 @@ fn takes_resources(state: ContainerState) -> bool {
 fn holds_port_of(found: &ObservedContainer, model: &ContainerModel) -> bool {
     let wants = |held: &HeldPort| model.ports.iter().any(|port| port.published == Some(held.port) && port.protocol == held.protocol);
     found.held_ports.iter().any(wants)
-}
-
-fn ends_by_itself(model: &ContainerModel) -> bool {
-    matches!(model.restart, Restart::No | Restart::OnFailure(_))
 }
 
 fn state_in_words(state: ContainerState) -> String {

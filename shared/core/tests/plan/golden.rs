@@ -41,6 +41,24 @@ fn first_deploy_brings_up_in_the_order_of_dependence() {
 }
 
 #[test]
+fn what_a_stop_ended_with_0_is_started_again_and_a_job_that_ended_is_not() {
+    let ended = |mut host: Host, service: &str| {
+        let found = host.observed.containers.values_mut().find(|c| c.service.as_str() == service).unwrap();
+        found.state = ContainerState::Exited(0);
+        host
+    };
+    // `web` publishes a port: a server never just ends. `api` may be a job, and ended on its own.
+    assert!(!ended(running(1), "web").plan(&shop(1)).steps.is_empty());
+    assert!(ended(running(1), "api").plan(&shop(1)).steps.is_empty());
+    // Beside another version of itself it was stopped by us, half way through a release that is taken back.
+    let mut host = running(1);
+    let release = host.plan(&shop(2));
+    host.apply_some(&release, 3);
+    let back = ended(host, "api").plan(&shop(1));
+    assert!(text(&back).contains("start shop-api-1"), "{}", text(&back));
+}
+
+#[test]
 fn update_stops_what_holds_a_port_and_removes_the_old_only_when_all_is_ready() {
     similar_asserts::assert_eq!(
         text(&running(1).plan(&shop(2))),
