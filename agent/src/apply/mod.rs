@@ -136,7 +136,7 @@ impl<E: Engine> Run<'_, E> {
         let model = self.desired(container).map(|desired| &desired.model);
         let is_fresh =
             self.plan.steps.iter().any(|s| matches!(&s.action, Action::Start { container: started, .. } if started == container));
-        let watch = watch.of(container, model.map(|m| m.restart).unwrap_or_default(), is_fresh);
+        let watch = watch.of(container, model, is_fresh);
         tokio::select! {
             biased;
             result = watch.until_settled(self.apply.engine) => result,

@@ -4,7 +4,7 @@
 use super::{Cause, Trouble};
 use crate::engine::{ContainerView, Engine, EngineError};
 use std::time::Duration;
-use tidegate_core::compose::Restart;
+use tidegate_core::compose::{ContainerModel, Restart};
 use tidegate_core::observed::{ContainerState, Health};
 use tokio::time::Instant;
 
@@ -30,7 +30,10 @@ enum Goal {
 pub(super) struct WatchOf<'a> {
     watch: Watch,
     container: &'a str,
-    restart: Restart,
+    /// An end with 0 is an end.
+    may_end: bool,
+    /// It is started again whatever it ends with.
+    restarts_for_ever: bool,
     /// How often it had been restarted before; none: told by the first look.
     restarts_before: Option<u32>,
 }
@@ -56,8 +59,10 @@ impl Watch {
     }
 
     /// A container that was started in this run has no restarts behind it.
-    pub(super) fn of(self, container: &str, restart: Restart, is_fresh: bool) -> WatchOf<'_> {
-        WatchOf { watch: self, container, restart, restarts_before: is_fresh.then_some(0) }
+    pub(super) fn of<'a>(self, container: &'a str, model: Option<&ContainerModel>, is_fresh: bool) -> WatchOf<'a> {
+        let may_end = model.is_some_and(ContainerModel::may_end);
+        let restarts_for_ever = model.is_some_and(|m| matches!(m.restart, Restart::Always | Restart::UnlessStopped));
+        WatchOf { watch: self, container, may_end, restarts_for_ever, restarts_before: is_fresh.then_some(0) }
     }
 }
 
@@ -116,7 +121,7 @@ impl WatchOf<'_> {
             (ContainerState::Running, Some(Health::Unhealthy)) => Verdict::No(Cause::Unhealthy { container }),
             (ContainerState::Running, Some(Health::Starting)) => Verdict::NotYet,
             (ContainerState::Running, Some(Health::Healthy) | None) => Verdict::Good,
-            (ContainerState::Exited(0), _) if self.may_end() => Verdict::Done,
+            (ContainerState::Exited(0), _) if self.may_end => Verdict::Done,
             (ContainerState::Exited(code), _) => Verdict::No(Cause::Exited { container, code }),
             (ContainerState::Gone, _) => Verdict::No(Cause::Disappeared { container }),
             (ContainerState::Created | ContainerState::Paused | ContainerState::Restarting, _) => Verdict::NotYet,
@@ -129,15 +134,10 @@ impl WatchOf<'_> {
             ContainerState::Exited(0) => Verdict::Done,
             ContainerState::Exited(code) => Verdict::No(Cause::Exited { container, code }),
             // It ended and was started again, which will go on for ever.
-            _ if view.restarts > 0 && !self.may_end() => Verdict::No(Cause::Restarts { container, restarts: view.restarts }),
+            _ if view.restarts > 0 && self.restarts_for_ever => Verdict::No(Cause::Restarts { container, restarts: view.restarts }),
             ContainerState::Gone => Verdict::No(Cause::Disappeared { container }),
             ContainerState::Running | ContainerState::Created | ContainerState::Paused | ContainerState::Restarting => Verdict::NotYet,
         }
-    }
-
-    /// Is an end with 0 an end, by its restart policy?
-    fn may_end(&self) -> bool {
-        matches!(self.restart, Restart::No | Restart::OnFailure(_))
     }
 
     /// Not ready in time is a verdict; not known in time is none.

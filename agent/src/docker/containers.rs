@@ -45,6 +45,9 @@ pub(super) async fn create(docker: &Docker, container: &DesiredContainer, belong
     if rest.is_empty() {
         return settle(docker, container, create_as(docker, &container.name, body).await).await;
     }
+    if is_made(docker, container).await? {
+        return Ok(());
+    }
     // Under its own name a container is complete: a crash in between leaves one that the next plan removes.
     let part = format!("{}{PART}", container.name);
     remove(docker, &part).await?;
@@ -52,7 +55,7 @@ pub(super) async fn create(docker: &Docker, container: &DesiredContainer, belong
     for (network, attachment) in rest {
         connect(docker, &part, network, attachment).await?;
     }
-    settle(docker, container, rename(docker, &part, &container.name).await).await
+    Ok(rename(docker, &part, &container.name).await?)
 }
 
 /// A missing file of ours is no verdict on the release, so the engine is not asked to trip over it.
@@ -71,12 +74,15 @@ fn check_repo_files(files: &std::path::Path, container: &DesiredContainer) -> Re
 /// A name that is taken is fine when the right container has it.
 async fn settle(docker: &Docker, container: &DesiredContainer, made: Result<(), Failed>) -> Result<(), EngineError> {
     match made {
-        Err(failed) if failed.is(409) => match look(docker, &container.name).await? {
-            Some(found) if is_ours(docker, &found) && hash(&found) == Some(container.hash.as_str()) => Ok(()),
-            _ => Err(failed.into()),
-        },
+        Err(failed) if failed.is(409) && is_made(docker, container).await? => Ok(()),
         other => Ok(other?),
     }
+}
+
+/// Is the right container there already, under its own name?
+async fn is_made(docker: &Docker, container: &DesiredContainer) -> Result<bool, Failed> {
+    let found = look(docker, &container.name).await?;
+    Ok(found.is_some_and(|found| is_ours(docker, &found) && hash(&found) == Some(container.hash.as_str())))
 }
 
 async fn create_as(docker: &Docker, name: &str, body: bollard::models::ContainerCreateBody) -> Result<(), Failed> {

@@ -53,23 +53,25 @@ pub struct Docker {
 struct Inner {
     settings: Settings,
     /// The client with its negotiated version; none: negotiate first.
-    client: Mutex<Option<bollard::Docker>>,
+    client: tokio::sync::Mutex<Option<bollard::Docker>>,
     pump: Mutex<Option<Pump>>,
 }
 
 impl Docker {
     /// Connects at the first call, so that an engine that is away now is no reason not to start.
     pub fn new(settings: Settings) -> Docker {
-        Docker { inner: Arc::new(Inner { settings, client: Mutex::new(None), pump: Mutex::new(None) }) }
+        Docker { inner: Arc::new(Inner { settings, client: tokio::sync::Mutex::new(None), pump: Mutex::new(None) }) }
     }
 
     /// The client; negotiates the API version if that is due.
     async fn client(&self) -> Result<bollard::Docker, EngineError> {
-        if let Some(client) = &*self.inner.client.lock().unwrap_or_else(PoisonError::into_inner) {
+        // Held while negotiating, so that many who ask at once negotiate once.
+        let mut slot = self.inner.client.lock().await;
+        if let Some(client) = &*slot {
             return Ok(client.clone());
         }
         let client = self.negotiated().await?;
-        *self.inner.client.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
+        *slot = Some(client.clone());
         Ok(client)
     }
 
@@ -92,9 +94,14 @@ impl Docker {
         let client = self.client().await.map_err(call::Failed::before)?;
         let outcome = call.run(ask(client)).await;
         if outcome.as_ref().is_err_and(call::Failed::asks_for_new_connection) {
-            *self.inner.client.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            self.forget().await;
         }
         outcome
+    }
+
+    /// The next call negotiates the version again.
+    async fn forget(&self) {
+        *self.inner.client.lock().await = None;
     }
 
     fn scope(&self) -> &str {

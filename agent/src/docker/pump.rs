@@ -106,8 +106,8 @@ async fn read(engine: Weak<Inner>, since: Timestamp, sender: &broadcast::Sender<
     let mut events = std::pin::pin!(client.events(Some(options)));
     loop {
         match events.next().await {
-            None => break forget(&engine, "the engine closed it"),
-            Some(Err(error)) => break forget(&engine, &error.to_string()),
+            None => break forget(&engine, "the engine closed it").await,
+            Some(Err(error)) => break forget(&engine, &error.to_string()).await,
             Some(Ok(event)) => {
                 let name = event.actor.and_then(|actor| actor.attributes).and_then(|mut attributes| attributes.remove("name"));
                 // Nobody may be waiting just now.
@@ -118,9 +118,9 @@ async fn read(engine: Weak<Inner>, since: Timestamp, sender: &broadcast::Sender<
 }
 
 /// After a broken stream the next call negotiates the version again.
-fn forget(engine: &Weak<Inner>, why: &str) -> String {
+async fn forget(engine: &Weak<Inner>, why: &str) -> String {
     if let Some(inner) = engine.upgrade() {
-        *inner.client.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        Docker { inner }.forget().await;
     }
     why.to_owned()
 }

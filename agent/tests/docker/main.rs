@@ -1,0 +1,17 @@
+//! The Docker adapter and the executor on a real engine, and on a fake one where a real one would not misbehave.
+
+mod attributes;
+mod fake;
+mod harness;
+mod lifecycle;
+
+use tidegate_core::calendar::{Decision, Rule, RuleKind, State};
+use tidegate_core::plan::Gates;
+
+/// Nothing stops a release.
+fn open() -> Gates {
+    let rule = Rule { kind: RuleKind::Always, name: "always".into() };
+    let value = serde_json::json!({ "state": State::Open, "open_until": null, "next_start": null, "rule": rule });
+    let calendar: Decision = serde_json::from_value(value).unwrap();
+    Gates { calendar, holds: Vec::new(), clock_fault: None, calendar_fault: None }
+}
