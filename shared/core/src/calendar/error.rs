@@ -59,7 +59,6 @@ pub(super) struct Problem {
     pub(super) span: Option<Range<usize>>,
 }
 
-#[expect(dead_code, reason = "the checks that make these come with the next commit")]
 impl Problem {
     pub(super) fn new(code: &'static str, message: impl Into<String>) -> Problem {
         Problem { code, message: message.into(), hint: None, span: None }
