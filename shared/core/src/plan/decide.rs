@@ -202,8 +202,9 @@ fn blocked(stack: &StackInputs, offered: &DesiredStack, class: OperationClass, g
     if let Some(diverged) = record.diverged.as_ref().filter(|d| d.to != offered.content) {
         return Some(Waiting::Diverged { since: diverged.since, by: diverged.by.clone() });
     }
+    let continues = record.attempt.as_ref().is_some_and(|attempt| attempt.content == offered.content);
     if class == OperationClass::Rollback {
-        return None;
+        return if continues { None } else { rollback_frozen(gates) };
     }
     if let Some(failed) = record.failed.iter().find(|failed| failed.content == offered.content) {
         return Some(Waiting::FailedHere { cause: failed.cause.clone(), at: failed.at, release: failed.release });
@@ -211,8 +212,13 @@ fn blocked(stack: &StackInputs, offered: &DesiredStack, class: OperationClass, g
     if let Some(hold) = gates.holds.iter().find(|hold| hold.stops(&stack.name, &offered.content, now)) {
         return Some(Waiting::Held { reason: hold.reason.clone(), by: hold.by.as_ref().map(ToString::to_string), until: hold.until });
     }
-    let continues = record.attempt.as_ref().is_some_and(|attempt| attempt.content == offered.content);
     if continues { None } else { closed(offered, gates, now) }
+}
+
+/// Windows never stop a rollback, and a freeze only if it says so.
+fn rollback_frozen(gates: &Gates) -> Option<Waiting> {
+    let blocked = gates.calendar.rollback.as_ref()?;
+    Some(Waiting::Frozen { until: blocked.until, rule: blocked.rule.name.clone() })
 }
 
 /// Is the calendar against a start now? A rollout that began may end.

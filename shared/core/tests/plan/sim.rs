@@ -73,12 +73,12 @@ pub(crate) fn after(services: &[(&str, Condition)]) -> BTreeMap<ServiceName, Dep
 }
 
 pub(crate) fn open() -> Gates {
-    let rule = Rule { kind: RuleKind::Always, name: "always".into() };
+    let rule = Rule::named(RuleKind::Always, "always");
     Gates { calendar: decision(State::Open, rule), holds: Vec::new(), clock_fault: None, calendar_fault: None }
 }
 
 pub(crate) fn closed(opens_at: jiff::Timestamp) -> Gates {
-    let rule = Rule { kind: RuleKind::None, name: "nights".into() };
+    let rule = Rule::named(RuleKind::None, "nights");
     let mut gates = Gates { calendar: decision(State::Closed, rule), holds: Vec::new(), clock_fault: None, calendar_fault: None };
     gates.calendar.next_start = Some(opens_at);
     gates
