@@ -10,7 +10,7 @@ use tidegate_core::plan::Gates;
 
 /// Nothing stops a release.
 fn open() -> Gates {
-    let rule = Rule { kind: RuleKind::Always, name: "always".into() };
+    let rule = Rule::named(RuleKind::Always, "always");
     let value = serde_json::json!({ "state": State::Open, "open_until": null, "next_start": null, "rule": rule });
     let calendar: Decision = serde_json::from_value(value).unwrap();
     Gates { calendar, holds: Vec::new(), clock_fault: None, calendar_fault: None }
