@@ -68,9 +68,9 @@ without_starting_services() { # COMMAND…
 }
 
 # axe-core as one file, from the Python package that carries it.
-AXE_PACKAGE=axe-core-python==0.1.0
+AXE_PACKAGE=axe-playwright-python==0.1.8
 need_axe() {
-    export TIDEGATE_TEST_AXE=$CACHE/axe.min.js
+    export TIDEGATE_TEST_AXE=$CACHE/${AXE_PACKAGE//=/-}.min.js
     if [ ! -s "$TIDEGATE_TEST_AXE" ]; then
         local wheels=$CACHE/wheels
         mkdir -p "$wheels"

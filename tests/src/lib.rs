@@ -1,5 +1,6 @@
 //! The harness: real programs, a real engine, real git and a real registry, made for one test and removed after it.
 
+pub mod browser;
 pub mod checkout;
 pub mod client;
 pub mod daemon;
