@@ -87,7 +87,7 @@ fn entries<'a>(environment: &'a EnvironmentView, stack: &StackName, service: &Se
 
 fn cell(entries: &[Entry<'_>], now: Timestamp) -> Markup {
     match entries {
-        [] => html! { span.quiet aria-label="not placed here" { "–" } },
+        [] => html! { span.quiet.nowhere { span aria-hidden="true" { "–" } span.unseen { "not placed here" } } },
         few if few.len() <= HOSTS_LISTED_MAX => html! { ul.entries { @for entry in few { li { (single(entry, now)) } } } },
         many => html! { ul.entries { @for (_, group) in groups(many) { li { (grouped(&group, now)) } } } },
     }
