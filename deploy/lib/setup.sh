@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2034 # sourced: some names are for the callers
 # Checks what building and running Tidegate needs; as root on Debian or Ubuntu installs and starts what is missing.
 # Sourced by deploy/quickstart.sh and tests/run.sh, so that both set up in the same way. POSIX sh and bash.
 #
