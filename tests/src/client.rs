@@ -41,16 +41,25 @@ pub async fn get_json(url: &str) -> Result<Value> {
     serde_json::from_str(&body).with_context(|| format!("GET {url} is not JSON: {body}"))
 }
 
-/// POST of JSON; the body of a 2xx answer.
+/// POST of one form field, with a cookie; the body of a 2xx answer.
 ///
 /// # Errors
 /// No answer, or another status; the body is in the message.
-pub async fn post_json(url: &str, body: &Value) -> Result<String> {
-    let answer = client().post(url).json(body).send().await.with_context(|| format!("POST {url}"))?;
+pub async fn post_form(url: &str, cookie: &str, field: (&str, &str)) -> Result<String> {
+    let body = format!("{}={}", field.0, encoded(field.1));
+    let request = client().post(url).header("content-type", "application/x-www-form-urlencoded").header("cookie", cookie);
+    // The page's own script asks like this: the answer is the outcome alone and not a redirect.
+    let answer = request.header("tidegate-live", "1").body(body).send().await.with_context(|| format!("POST {url}"))?;
     let status = answer.status();
     let body = answer.text().await?;
     if !status.is_success() {
         bail!("POST {url} answered {status}: {body}");
     }
     Ok(body)
+}
+
+/// A form value: letters and digits as they are, all else as `%XX`.
+fn encoded(value: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric();
+    value.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }

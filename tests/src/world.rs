@@ -4,18 +4,22 @@ use crate::checkout::{ALICE, Checkout};
 use crate::client;
 use crate::engine::{Container, Engine};
 use crate::fleet::{self, Environment, Shop, ShopService};
+use crate::git_server::GitServer;
 use crate::ports::free_port;
 use crate::programs::{Program, binary, helper};
 use crate::registry::Registry;
 use crate::wait::wait_until;
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
+use tidegate_core::lock::Lock;
 
 /// Longest time for a change to go from a push to a container that runs, on a busy machine.
 pub const ROLLOUT_LIMIT: Duration = Duration::from_secs(60);
+/// How long tests look whether something stays as it is: many polls of agents and bot.
+pub const STAY_TIME: Duration = Duration::from_secs(4);
 /// Longest time until a program answers.
 const START_LIMIT: Duration = Duration::from_secs(20);
 /// Between two polls of the agents and the bot, in seconds.
@@ -51,6 +55,8 @@ pub struct World {
     pub run: String,
     /// The engineer's clone.
     pub checkout: Checkout,
+    /// Serves the config repo over http.
+    pub git: GitServer,
     /// The registry.
     pub registry: Registry,
     /// The agents, one per environment, in the order of the environments.
@@ -99,13 +105,16 @@ impl World {
         let folder = tempfile::Builder::new().prefix("tidegate-test-").tempdir()?;
         let run = run_id();
         let engine = Engine::connect(&plan.socket).await.context("connecting to the engine")?;
-        let bare = folder.path().join("config.git");
+        let repos = folder.path().join("git");
+        let bare = repos.join("config.git");
         let checkout = Checkout::of_new_repo(&bare, &folder.path().join("checkout"))?;
+        let git = GitServer::start(&repos)?;
         let registry = Registry::start(folder.path()).await?;
         let bot = Bot::prepare(folder.path())?;
         let mut world = World {
             agents: Vec::new(),
-            repo_url: bare.to_string_lossy().into_owned(),
+            repo_url: git.url("config.git"),
+            git,
             socket: plan.socket,
             run,
             checkout,
@@ -269,12 +278,57 @@ impl World {
         client::get_json(&format!("{}/api/view", self.bot.url)).await
     }
 
-    /// Says a line in the local chat, as this person.
+    /// The card of an environment's newest release or candidate, once the bot shows one that fits.
     ///
     /// # Errors
-    /// The bot does not answer or refuses the line.
+    /// The cards that are there instead.
+    pub async fn card(&self, environment: &str, stage: &str) -> Result<Value, String> {
+        let view = self.view().await.map_err(|error| format!("{error:#}"))?;
+        let cards: Vec<&Value> = view["cards"].as_array().into_iter().flatten().filter(|card| card["environment"] == environment).collect();
+        let seen = || cards.iter().map(|card| format!("{} {}: {}", card["release"], card["stage"], card["words"])).collect::<Vec<_>>();
+        cards.iter().find(|card| card["stage"] == stage).map(|card| (*card).clone()).ok_or_else(|| format!("cards: {:?}", seen()))
+    }
+
+    /// Waits for a card of the environment at this stage.
+    pub async fn wait_card(&self, environment: &str, stage: &str) -> Value {
+        wait_until(ROLLOUT_LIMIT, &format!("a card of {environment} is {stage}"), || self.card(environment, stage)).await
+    }
+
+    /// What an agent says of itself.
+    ///
+    /// # Errors
+    /// The agent does not answer.
+    pub async fn status(&self, environment: &str) -> Result<Value> {
+        let agent = self.agents.iter().find(|agent| agent.environment == environment).context("an environment of this world")?;
+        client::get_json(&format!("{}/status", agent.url)).await
+    }
+
+    /// Says a line in the local chat, as this person; what came of it, as HTML.
+    ///
+    /// # Errors
+    /// The bot does not answer.
     pub async fn say(&self, person: &str, line: &str) -> Result<String> {
-        client::post_json(&format!("{}/api/chat", self.bot.url), &json!({ "as": person, "text": line })).await
+        client::post_form(&format!("{}/say", self.bot.url), &format!("tidegate-person={person}"), ("text", line)).await
+    }
+
+    /// The lock of an environment as the repo has it; none: nothing was released yet.
+    ///
+    /// # Errors
+    /// The repo cannot be read, or the lock is not one.
+    pub fn lock(&self, environment: &str) -> Result<Option<Lock>> {
+        let text = self.checkout.remote_file(&format!("releases/{environment}.yaml"))?;
+        text.map(|text| serde_yaml::from_str(&text).with_context(|| format!("reading the lock:\n{text}"))).transpose()
+    }
+
+    /// Waits for a lock of the environment that fits.
+    pub async fn wait_lock(&self, environment: &str, what: &str, fits: impl Fn(&Lock) -> bool) -> Lock {
+        wait_until(ROLLOUT_LIMIT, &format!("the lock of {environment}: {what}"), || async {
+            match self.lock(environment).map_err(|error| format!("{error:#}"))? {
+                Some(lock) if fits(&lock) => Ok(lock),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await
     }
 
     /// A folder of this world for what a test makes.
