@@ -3,6 +3,7 @@
 //! One grammar for every platform. Buttons and slash commands make the same [`Command`] without going through text.
 
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use tidegate_core::ids::{EnvironmentName, ReleaseNumber, StackName};
 
 /// Longest line that is read, in characters.
@@ -83,6 +84,42 @@ impl Command {
             Command::Why { .. } => "why",
             Command::History { .. } => "history",
             Command::Help => "help",
+        }
+    }
+}
+
+/// As it can be typed: the same command comes out when it is read again.
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())?;
+        let mut part = |lead: &str, text: Option<&str>| text.map_or(Ok(()), |text| write!(f, " {lead}{text}"));
+        let name = |environment: &'_ Option<EnvironmentName>| environment.as_ref().map(|name| name.as_str().to_owned());
+        match self {
+            Command::Approve { environment, candidate } => {
+                part("", name(environment).as_deref())?;
+                part("", candidate.as_ref().map(|hint| hint.0.as_str()))
+            }
+            Command::Reject { environment, candidate, reason } => {
+                part("", name(environment).as_deref())?;
+                part("", candidate.as_ref().map(|hint| hint.0.as_str()))?;
+                part("", Some(reason))
+            }
+            Command::Rollback { stack, environment, to, reason } => {
+                part("", Some(stack.as_str()))?;
+                part("", name(environment).as_deref())?;
+                part("to ", to.map(|number| number.to_string()).as_deref())?;
+                part("", reason.as_deref())
+            }
+            Command::Resume { stack, environment } => {
+                part("", Some(stack.as_str()))?;
+                part("", name(environment).as_deref())
+            }
+            Command::Why { stack, environment } => {
+                part("", stack.as_ref().map(StackName::as_str))?;
+                part("", name(environment).as_deref())
+            }
+            Command::Status { environment } | Command::History { environment } => part("", name(environment).as_deref()),
+            Command::Help => Ok(()),
         }
     }
 }
@@ -386,6 +423,25 @@ mod tests {
         assert_eq!(read("why shop staging"), Ok(both.clone()));
         assert_eq!(read("why staging shop"), Ok(both));
         assert_eq!(read("why"), Ok(Command::Why { stack: None, environment: None }));
+    }
+
+    #[test]
+    fn a_command_is_written_as_it_is_read() {
+        let lines = [
+            "approve",
+            "approve production 3f2a1c9",
+            "reject staging 3f2a1c9 wrong prices",
+            "rollback shop",
+            "rollback shop production to 3 prices are wrong",
+            "resume shop staging",
+            "status",
+            "why shop production",
+            "history staging",
+            "help",
+        ];
+        for line in lines {
+            assert_eq!(read(line).unwrap().to_string(), line);
+        }
     }
 
     #[test]

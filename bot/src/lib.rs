@@ -7,6 +7,7 @@ pub mod http;
 pub mod notice;
 pub mod page;
 pub mod people;
+pub mod platforms;
 pub mod registry;
 pub mod releases;
 pub mod request;

@@ -1,15 +1,16 @@
 //! From a form to a [`Request`]: parsed once, at the door, with the exact commit and plan that the button meant.
 
-use crate::command::{Command, LINE_MAX_CHARS, REASON_MAX_CHARS};
-use crate::request::{Ask, Reply, Request};
+use crate::command::{Command, clean_reason};
+use crate::platforms::local::Asked;
+use crate::request::{Ask, Reply};
 use crate::view::Tone;
 use serde::Deserialize;
 use tidegate_core::ids::ReleaseNumber;
 use tidegate_core::policy::Subject;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 /// Where requests go.
-pub type Desk = mpsc::Sender<(Request, oneshot::Sender<Reply>)>;
+pub type Desk = mpsc::Sender<Asked>;
 
 /// What the page says after a form.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +70,7 @@ impl TryFrom<Pressed> for Ask {
     fn try_from(form: Pressed) -> Result<Ask, BrokenForm> {
         let environment = Some(parse(&form.environment)?);
         let expected = || Ok(Some(Subject { commit: parse(&form.commit)?, plan: parse(&form.plan)? }));
-        let reason = one_line(&form.reason, REASON_MAX_CHARS);
+        let reason = clean_reason(&form.reason);
         match form.action.as_str() {
             "approve" => Ok(Ask::Command { command: Command::Approve { environment, candidate: None }, expected: expected()? }),
             "reject" => {
@@ -89,16 +90,10 @@ fn parse<T: std::str::FromStr>(text: &str) -> Result<T, BrokenForm> {
     text.parse().map_err(|_| BrokenForm)
 }
 
-/// A command as typed; none: nothing was typed.
+/// A command as typed, on one line; none: nothing was typed.
 pub fn typed(text: &str) -> Option<Ask> {
-    one_line(text, LINE_MAX_CHARS).map(Ask::Line)
-}
-
-/// What was typed into one line: no control characters (a reason ends up in a commit message), bounded; none: nothing.
-fn one_line(text: &str, chars_max: usize) -> Option<String> {
-    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(chars_max).collect();
-    let clean = clean.trim();
-    (!clean.is_empty()).then(|| clean.to_owned())
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    (!line.trim().is_empty()).then(|| Ask::Line(line.trim().to_owned()))
 }
 
 #[cfg(test)]
@@ -132,7 +127,7 @@ mod tests {
         assert_eq!(reject(" \n "), Err(BrokenForm));
         let Ok(Ask::Command { command: Command::Reject { reason, .. }, .. }) = reject("bad\nTidegate-Kind: release") else { panic!() };
         assert_eq!(reason, "bad Tidegate-Kind: release");
-        assert_eq!(typed(&"x".repeat(5_000)), Some(Ask::Line("x".repeat(LINE_MAX_CHARS))));
+        assert_eq!(typed(" status\nproduction\r\n"), Some(Ask::Line("status production".into())));
         assert_eq!(typed("\t"), None);
     }
 }

@@ -21,6 +21,7 @@ pub use state::{Page, Settings};
 use crate::http::guard;
 use crate::http::sse::snapshots;
 use crate::people::Actor;
+use crate::platforms::local;
 use crate::request::{Ask, Request};
 use crate::view::{ChatPerson, Tone, View};
 use axum::Router;
@@ -51,8 +52,6 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// A browser that found no place in the event streams comes back after this many seconds.
 const RETRY_SECS: u64 = 5;
-/// The platform that the page speaks for, as in `people.*.chat`.
-const PLATFORM: &str = "local";
 /// The cookie that remembers who somebody is.
 const PERSON_COOKIE: &str = "tidegate-person";
 /// How long it remembers, in seconds.
@@ -156,7 +155,7 @@ async fn submit(page: &Page, headers: &HeaderMap, ask: Result<Ask, &'static str>
         (None, _) => Answer::nothing_done(words::CHOOSE_YOURSELF),
         (_, Err(words)) => Answer::nothing_done(words),
         (Some(speaker), Ok(ask)) => {
-            let actor = Actor { platform: PLATFORM.to_owned(), user: speaker.identity.clone() };
+            let actor = Actor { platform: local::NAME.to_owned(), user: speaker.identity.clone() };
             answered(page, Request { actor, ask }).await
         }
     };
