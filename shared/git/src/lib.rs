@@ -13,9 +13,13 @@ pub mod keys;
 mod local;
 pub mod message;
 mod mirror;
+mod network;
+mod pkt;
+mod poll;
 mod remote;
 mod snapshot;
 mod store;
+mod transfer;
 mod verify;
 
 pub use commit::{Change, Committed, Committer, FirstCommit, Identity, create_bare};

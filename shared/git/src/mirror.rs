@@ -3,9 +3,12 @@
 use crate::commit::{self, Change, Committed, Committer, Identity};
 use crate::error::{self, CommitError, GitError};
 use crate::local::{self, Amount, Push, Pushed};
+use crate::network::{self, Done};
+use crate::poll::{Polled, Poller};
 use crate::remote::{Address, Remote, RemoteSettings};
 use crate::snapshot::Cache;
 use crate::store::{self, Reach, Store};
+use crate::transfer::{self, Action, Answer};
 use git2::Oid;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -37,6 +40,7 @@ struct Inner {
     /// Held for reading while objects are read, for writing while packs are joined and old ones removed.
     packs: RwLock<()>,
     cache: Mutex<Cache>,
+    poller: Poller,
 }
 
 /// A commit as people see it.
@@ -79,20 +83,31 @@ impl Mirror {
             transfer: tokio::sync::Mutex::default(),
             packs: RwLock::default(),
             cache: Mutex::default(),
+            poller: Poller::default(),
         })))
     }
 
     /// The remote's tip, as cheaply as the remote allows. Fetches nothing.
     pub async fn poll(&self) -> Result<CommitId, GitError> {
-        let limit = self.0.remote.limits.poll_deadline;
-        let tip = match &self.0.remote.address {
+        let remote = &self.0.remote;
+        match &remote.address {
             Address::Local(path) => {
-                let path = path.clone();
-                self.on_store("reading the branch", limit, move |inner| local::poll(&inner.remote, &path)).await?
+                let (path, limit) = (path.clone(), remote.limits.poll_deadline);
+                let tip = self.on_store("reading the branch", limit, move |inner| local::poll(&inner.remote, &path)).await?;
+                return Ok(store::commit_id(tip));
             }
-            Address::Http(_) | Address::Ssh { .. } => return Err(self.0.remote.away("asking", "network remotes are not wired yet")),
-        };
-        Ok(store::commit_id(tip))
+            Address::Http(url) => {
+                let login = self.read("reading the token", |inner| inner.remote.login()).await?;
+                if let Polled::At(tip) = self.0.poller.poll(remote, url, login.as_ref()).await? {
+                    return Ok(tip);
+                }
+            }
+            Address::Ssh { .. } => {}
+        }
+        match network::carry_out(remote, &self.0.store, Action::List).await?.answer {
+            Answer::Tip(tip) => Ok(tip),
+            _ => Err(network::odd(remote)),
+        }
     }
 
     /// Brings the objects of the remote's tip, if it moved, and returns it.
@@ -228,13 +243,16 @@ impl Mirror {
 
     async fn push(&self, push: Push) -> Result<Pushed, GitError> {
         let _one = self.0.transfer.lock().await;
-        let limit = self.0.remote.limits.transfer_deadline;
-        let pushed = match &self.0.remote.address {
-            Address::Local(path) => {
-                let path = path.clone();
-                self.on_store("pushing", limit, move |inner| local::push(&inner.remote, &path, &inner.store, push)).await?
+        let remote = &self.0.remote;
+        let pushed = if let Address::Local(path) = &remote.address {
+            let (path, limit) = (path.clone(), remote.limits.transfer_deadline);
+            self.on_store("pushing", limit, move |inner| local::push(&inner.remote, &path, &inner.store, push)).await?
+        } else {
+            let action = Action::Push { base: store::commit_id(push.base), commit: store::commit_id(push.commit) };
+            match network::carry_out(remote, &self.0.store, action).await?.answer {
+                Answer::Pushed(pushed) => pushed,
+                _ => return Err(network::odd(remote)),
             }
-            Address::Http(_) | Address::Ssh { .. } => return Err(self.0.remote.away("asking", "network remotes are not wired yet")),
         };
         if pushed == Pushed::Yes {
             self.read("moving the tip", move |inner| inner.store.set_tip(push.commit)).await?;
@@ -244,29 +262,40 @@ impl Mirror {
 
     async fn transfer(&self, amount: Amount) -> Result<CommitId, GitError> {
         let _one = self.0.transfer.lock().await;
-        let limit = self.0.remote.limits.transfer_deadline;
-        let tip = match &self.0.remote.address {
-            Address::Local(path) => {
-                let path = path.clone();
-                self.on_store("fetching", limit, move |inner| local::fetch(&inner.remote, &path, &inner.store, amount)).await?
-            }
-            Address::Http(_) | Address::Ssh { .. } => return Err(self.0.remote.away("asking", "network remotes are not wired yet")),
+        let remote = &self.0.remote;
+        if let Address::Local(path) = &remote.address {
+            let (path, limit) = (path.clone(), remote.limits.transfer_deadline);
+            let fetch = move |inner: &Inner| local::fetch(&inner.remote, &path, &inner.store, amount);
+            return Ok(store::commit_id(self.on_store("fetching", limit, fetch).await?));
+        }
+        let Done { answer: Answer::Tip(tip), incoming } = network::carry_out(remote, &self.0.store, Action::Fetch(amount)).await? else {
+            return Err(network::odd(remote));
         };
-        Ok(store::commit_id(tip))
+        let id = store::oid(&tip);
+        let take_in = move |inner: &Inner| transfer::adopt(&inner.store, &incoming.dir).and_then(|()| inner.store.set_tip(id));
+        self.read("taking in what was fetched", take_in).await?;
+        Ok(tip)
     }
 
     /// False when the remote does not hand out this commit.
     async fn transfer_commit(&self, commit: Oid) -> Result<bool, GitError> {
         let _one = self.0.transfer.lock().await;
-        let limit = self.0.remote.limits.transfer_deadline;
-        match &self.0.remote.address {
-            Address::Local(path) => {
-                let path = path.clone();
-                self.on_store("fetching a commit", limit, move |inner| local::fetch_commit(&inner.remote, &path, &inner.store, commit))
-                    .await
-            }
-            Address::Http(_) | Address::Ssh { .. } => Err(self.0.remote.away("asking", "network remotes are not wired yet")),
+        let remote = &self.0.remote;
+        if let Address::Local(path) = &remote.address {
+            let (path, limit) = (path.clone(), remote.limits.transfer_deadline);
+            let fetch = move |inner: &Inner| local::fetch_commit(&inner.remote, &path, &inner.store, commit);
+            return self.on_store("fetching a commit", limit, fetch).await;
         }
+        let Done { answer: Answer::Commit { found }, incoming } =
+            network::carry_out(remote, &self.0.store, Action::FetchCommit(store::commit_id(commit))).await?
+        else {
+            return Err(network::odd(remote));
+        };
+        if found {
+            let take_in = move |inner: &Inner| transfer::adopt(&inner.store, &incoming.dir).and_then(|()| inner.store.keep(commit));
+            self.read("taking in what was fetched", take_in).await?;
+        }
+        Ok(found)
     }
 
     async fn has(&self, commit: Oid) -> Result<bool, GitError> {
@@ -325,14 +354,18 @@ impl Tries {
     }
 }
 
-struct Job {
-    doing: &'static str,
-    url: String,
-    limit: Duration,
+/// What a piece of work is called in errors, and how long it may take.
+pub(crate) struct Job {
+    pub doing: &'static str,
+    pub url: String,
+    pub limit: Duration,
 }
 
 /// Runs blocking work off the async threads. Past the deadline the caller goes on; the work itself is local and ends.
-async fn blocking<T: Send + 'static>(job: Job, work: impl FnOnce() -> Result<T, GitError> + Send + 'static) -> Result<T, GitError> {
+pub(crate) async fn blocking<T: Send + 'static>(
+    job: Job,
+    work: impl FnOnce() -> Result<T, GitError> + Send + 'static,
+) -> Result<T, GitError> {
     match tokio::time::timeout(job.limit, tokio::task::spawn_blocking(work)).await {
         Ok(Ok(done)) => done,
         Ok(Err(died)) => Err(GitError::Transfer { url: job.url, reason: format!("died while {}: {died}", job.doing) }),

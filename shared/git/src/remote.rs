@@ -98,7 +98,7 @@ impl Default for Limits {
             received_max_bytes: 512 * MIB,
             received_max_objects: 5_000_000,
             object_max_bytes: 64 * MIB,
-            memory_max_bytes: 1024 * MIB,
+            memory_max_bytes: 512 * MIB,
             cpu_max_secs: 120,
             packs_max: 50,
         }

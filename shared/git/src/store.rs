@@ -80,7 +80,7 @@ impl Store {
 
     /// Opened afresh for each piece of work: a few file reads, and never a stale view of packs or the shallow edge.
     pub fn repository(&self) -> Result<Repository, GitError> {
-        Repository::open_bare(self.git_dir()).map_err(error::mirror("opening the repository", &self.dir))
+        open_bare(&self.git_dir()).map_err(error::mirror("opening the repository", &self.dir))
     }
 
     pub fn tip(&self) -> Result<Option<Oid>, GitError> {
@@ -219,6 +219,13 @@ pub(crate) fn init_bare(path: &Path) -> Result<Repository, git2::Error> {
     let mut options = git2::RepositoryInitOptions::new();
     options.bare(true).external_template(false).mkpath(true);
     Repository::init_opts(path, &options)
+}
+
+/// Opens a bare repository. Not with libgit2's `open_bare`, which forgets to read the shallow edge, so that walks run
+/// into commits that are not here.
+pub(crate) fn open_bare(path: &Path) -> Result<Repository, git2::Error> {
+    let flags = git2::RepositoryOpenFlags::NO_SEARCH | git2::RepositoryOpenFlags::BARE | git2::RepositoryOpenFlags::NO_DOTGIT;
+    Repository::open_ext(path, flags, std::iter::empty::<&std::ffi::OsStr>())
 }
 
 /// Reads a repository's `shallow` file; a line that is no object id is an error, because a forgotten edge makes a walk lie.
