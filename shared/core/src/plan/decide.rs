@@ -1,6 +1,6 @@
 //! For each stack: which state to aim at, and why not another one.
 
-use super::model::{OperationClass, Waiting};
+use super::model::{OperationClass, StackPlan, Waiting};
 use crate::calendar::{Decision as CalendarDecision, State as CalendarState};
 use crate::desired::DesiredStack;
 use crate::ids::{ContentId, ReleaseNumber, StackName};
@@ -8,7 +8,7 @@ use crate::lock::Hold;
 use crate::observed::ObservedHost;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that a turn knows.
 #[derive(Debug, Clone)]
@@ -70,6 +70,19 @@ pub struct StackRecord {
     pub failed: Vec<FailedContent>,
     /// Rolled back by hand, git does not know yet.
     pub diverged: Option<Diverged>,
+    /// Containers that operations under way stop, by engine name. Without it an end with 0 that we caused could not be
+    /// told from the end of a job, and what was stopped to make room would never come back.
+    pub stopping: BTreeSet<String>,
+}
+
+impl StackRecord {
+    /// Notes what a plan stops. Must be durable before the plan is carried out, and is cleared once nothing is left to
+    /// do. Returns whether there is anything new to write.
+    pub fn will_stop(&mut self, plan: &StackPlan) -> bool {
+        let before = self.stopping.len();
+        self.stopping.extend(plan.stops().map(str::to_owned));
+        self.stopping.len() > before
+    }
 }
 
 /// A release on this host.

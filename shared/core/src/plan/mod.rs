@@ -38,7 +38,7 @@ fn plan_stack(inputs: &HostInputs<'_>, stack: &StackInputs, now: Timestamp) -> S
         }
     };
     let from = stack.record.released.as_ref().map(|released| &released.desired);
-    let start = steps::Start { from, observed: inputs.observed, class: decision.class };
+    let start = steps::Start { from, observed: inputs.observed, class: decision.class, stopping: &stack.record.stopping };
     let steps = steps::steps(target, &start);
     let class = decision.class.or_else(|| (!steps.is_empty()).then_some(OperationClass::Repair));
     StackPlan { stack: stack.name.clone(), class, target: Some(target.clone()), waiting: decision.waiting, steps }

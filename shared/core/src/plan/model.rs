@@ -39,6 +39,14 @@ pub struct StackPlan {
 }
 
 impl StackPlan {
+    /// The containers that it stops.
+    pub fn stops(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().filter_map(|step| match &step.action {
+            Action::Stop { container, .. } => Some(container.as_str()),
+            _ => None,
+        })
+    }
+
     pub(super) fn is_silent(&self) -> bool {
         self.steps.is_empty() && self.waiting.is_none() && self.class.is_none_or(|class| class == OperationClass::Repair)
     }

@@ -21,6 +21,8 @@ pub(super) struct Start<'a> {
     pub(super) observed: &'a ObservedHost,
     /// Only a release runs one-shot services that are missing; a repair or a way back never repeats them.
     pub(super) class: Option<OperationClass>,
+    /// Containers that an operation under way stopped: their end with 0 was not the end of a job.
+    pub(super) stopping: &'a BTreeSet<String>,
 }
 
 /// The steps to `target`. Empty when nothing differs.
@@ -243,16 +245,10 @@ impl<'a> Builder<'a> {
         match found.state {
             ContainerState::Running => !is_new && (service.one_shot || found.health != Some(Health::Starting)),
             ContainerState::Restarting => !is_new,
-            ContainerState::Exited(0) => service.one_shot || wanted.model.may_end() && !self.has_sibling(service),
+            ContainerState::Exited(0) => (service.one_shot || wanted.model.may_end()) && !self.start.stopping.contains(&wanted.name),
             ContainerState::Exited(_) => service.one_shot && !is_new,
             ContainerState::Created | ContainerState::Paused | ContainerState::Gone => false,
         }
-    }
-
-    /// Is there a container of this service that is not desired? Then an end with 0 may come from the stop that made
-    /// room for it, and was not the end of a job.
-    fn has_sibling(&self, service: &DesiredService) -> bool {
-        self.mine.iter().any(|(name, found)| found.service == service.name && !self.is_desired(name, found))
     }
 
     fn was_released(&self, service: &DesiredService, wanted: &DesiredContainer) -> bool {

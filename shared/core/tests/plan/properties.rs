@@ -148,6 +148,7 @@ proptest! {
         host.apply(&host.plan(&old));
         let plan = host.plan(&new);
         host.record.attempt = attempt(&plan);
+        host.record.will_stop(&plan);
         let mut forward = host.clone();
         forward.apply_some(&plan, cut);
         forward.check_ports();

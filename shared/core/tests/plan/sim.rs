@@ -119,6 +119,7 @@ impl Host {
 
     /// Applies all steps and remembers the target as released.
     pub(crate) fn apply(&mut self, plan: &StackPlan) {
+        self.record.will_stop(plan);
         self.apply_some(plan, plan.steps.len());
         if let Some(target) = &plan.target {
             let released = Released { release: target.release, desired: target.clone(), verified_at: now() };
@@ -127,6 +128,7 @@ impl Host {
             }
         }
         self.record.attempt = None;
+        self.record.stopping.clear();
     }
 
     fn act(&mut self, stack: &StackName, action: &Action) {
@@ -172,7 +174,8 @@ impl Host {
             Action::AwaitExit { container, .. } => observed.containers.get_mut(container).unwrap().state = ContainerState::Exited(0),
             Action::Stop { container, .. } => {
                 let found = observed.containers.get_mut(container).unwrap_or_else(|| panic!("no container {container} to stop"));
-                found.state = ContainerState::Exited(143);
+                // A good program ends with 0 when it is asked to.
+                found.state = ContainerState::Exited(0);
                 found.held_ports.clear();
             }
             Action::Remove { container, .. } => {
