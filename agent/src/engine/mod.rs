@@ -3,6 +3,8 @@
 //! Every call is idempotent: it says what must be so afterwards, and succeeds when it already is. Names are engine
 //! names. Every call has a deadline of its own; none blocks the runtime.
 
+pub mod simulated;
+
 use jiff::Timestamp;
 use std::future::Future;
 use tidegate_core::compose::{ImageRef, NetworkModel, PullPolicy, VolumeModel};

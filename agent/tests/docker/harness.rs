@@ -126,12 +126,14 @@ impl World {
     /// Plans, applies, and remembers as an agent would.
     pub(crate) async fn deploy(&mut self, desired: &DesiredStack) -> ApplyOutcome {
         let Some(plan) = self.plan_to(desired).await else { return ApplyOutcome::Done };
+        self.record.will_stop(&plan);
         let outcome = self.apply(&plan).await;
         if matches!(outcome, ApplyOutcome::Done) {
             let released = Released { release: desired.release, desired: desired.clone(), verified_at: jiff::Timestamp::now() };
             if let Some(before) = self.record.released.replace(released) {
                 self.record.verified.insert(0, before);
             }
+            self.record.stopping.clear();
         }
         outcome
     }
