@@ -1,6 +1,6 @@
 //! Tidegate's pure core: parses, validates and decides. No clock, no I/O, no async; time and randomness are arguments.
 //!
-//! Direction of imports: ids ← findings, files ← calendar, compose, lock, observed ← repo, desired ← plan ← events.
+//! Direction of imports: ids ← findings, files ← yaml ← calendar, compose, lock, observed ← repo, desired ← plan ← events.
 
 pub mod calendar;
 pub mod candidate;
@@ -16,3 +16,4 @@ pub mod offers;
 pub mod plan;
 pub mod policy;
 pub mod repo;
+pub mod yaml;

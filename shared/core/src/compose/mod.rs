@@ -1,4 +1,30 @@
-//! Compose files: untyped interpolation and merge, then typed and checked. See `model` for the result.
+//! Compose files: untyped interpolation and merge (`load`), then typed and checked (`resolve`). See `model` for the
+//! result and `support` for what is taken and what is refused.
 
+mod deploy;
+mod dotenv;
+mod env;
+mod forms;
+mod health;
+mod image;
+mod interpolate;
+mod limits;
+mod load;
+mod merge;
 mod model;
+mod mounts;
+mod networks;
+mod objects;
+mod ports;
+mod resolve;
+mod service;
+mod shell;
+mod support;
+mod support_table;
+mod units;
+
+pub use image::InvalidImage;
 pub use model::*;
+pub use resolve::{resolve_stack, resolve_with_warnings};
+pub use support::{Attribute, Section, Support, attribute, attributes};
+pub use units::{UnitError, duration_ms, nano_cpus, size_bytes};

@@ -91,9 +91,15 @@ pub struct Service {
     /// `deploy.update_config`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub update: UpdateModel,
+    /// `deploy.rollback_config`: the pace of the way back.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rollback: UpdateModel,
     /// `deploy.placement.constraints` on host labels, as `label == value` / `label != value`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub constraints: Vec<Constraint>,
+    /// `deploy.labels`: of the service, not of its containers.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub labels: BTreeMap<String, String>,
     /// Our own knobs, `x-tidegate`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub release: ReleaseKnobs,
@@ -478,7 +484,7 @@ pub struct Port {
 }
 
 /// Transport protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// TCP.

@@ -1,5 +1,6 @@
 //! What validation has to say: every finding with its place, its reason and a hint; all of them collected.
 
+use crate::files::RepoFiles;
 use crate::ids::RepoPath;
 use serde::{Deserialize, Serialize};
 
@@ -72,4 +73,35 @@ impl Finding {
 /// Is there an error among them?
 pub fn has_errors(findings: &[Finding]) -> bool {
     findings.iter().any(|finding| finding.severity == Severity::Error)
+}
+
+/// Longest excerpt kept, in characters.
+pub const EXCERPT_MAX_CHARS: usize = 200;
+
+/// Adds to each finding the line it names. Lines of `.env` files are cut to the variable's name: values may be secret.
+pub fn with_excerpts(mut findings: Vec<Finding>, files: &RepoFiles) -> Vec<Finding> {
+    for finding in findings.iter_mut().filter(|finding| finding.excerpt.is_none()) {
+        finding.excerpt = excerpt(&finding.place, files);
+    }
+    findings
+}
+
+fn excerpt(place: &Place, files: &RepoFiles) -> Option<String> {
+    let index = usize::try_from(place.line).ok()?.checked_sub(1)?;
+    let file = files.get(&place.file)?;
+    let line = file.bytes.split(|&b| b == b'\n').nth(index)?;
+    let text = String::from_utf8_lossy(line);
+    let text = text.trim_end_matches('\r').trim_start_matches('\u{feff}');
+    let shown = match (is_env_file(&place.file), text.split_once('=')) {
+        (true, Some((name, _))) => format!("{name}=…"),
+        (true, None) => "…".to_owned(),
+        (false, _) => text.chars().take(EXCERPT_MAX_CHARS).collect(),
+    };
+    // One column per character, and nothing that could rearrange the line on a screen.
+    Some(shown.chars().map(|c| if c == '\t' { ' ' } else if crate::yaml::is_harmless(c) { c } else { '\u{fffd}' }).collect())
+}
+
+fn is_env_file(path: &RepoPath) -> bool {
+    let name = path.file_name();
+    name == ".env" || name.starts_with(".env.") || name.ends_with(".env")
 }

@@ -1,0 +1,130 @@
+//! Merging of untyped trees by Compose's rules: an override file over a base, a service over what it extends.
+//!
+//! Mappings merge key by key, lists append, single values replace; the exceptions are in [`rule`]. Lists whose items
+//! are unique by target (volumes, ports, …) append here, and the typed stage lets the later item win.
+
+use super::forms::{Separator, listed, named, pairs};
+use crate::yaml::{Key, Node, Sink, Tag, Value};
+use std::collections::HashMap;
+
+/// How two values of an attribute become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rule {
+    /// By kind: mappings merge, lists append, text replaces.
+    ByKind,
+    /// The later one replaces the earlier one whatever it is.
+    Replace,
+    /// List and mapping form mean the same; merge by key.
+    Pairs(Separator),
+    /// A list of names is a mapping; merge by name.
+    Named,
+    /// One text is a list of one; append.
+    Listed,
+    /// Options merge only when the driver stays the same.
+    Logging,
+}
+
+fn rule(path: &[&str]) -> Rule {
+    match path {
+        ["services", _, "command" | "entrypoint"] | ["services", _, "healthcheck", "test"] | ["services", _, "ulimits", _] => Rule::Replace,
+        ["services", _, "environment" | "labels" | "sysctls" | "annotations"] => Rule::Pairs(Separator::Equals),
+        ["services", _, "deploy", "labels"] | ["networks" | "volumes" | "configs" | "secrets", _, "labels"] => Rule::Pairs(Separator::Equals),
+        ["services", _, "extra_hosts"] => Rule::Pairs(Separator::EqualsOrColon),
+        ["services", _, "depends_on" | "networks"] => Rule::Named,
+        ["services", _, "env_file" | "dns" | "dns_search" | "dns_opt" | "tmpfs"] => Rule::Listed,
+        ["services", _, "logging"] => Rule::Logging,
+        _ => Rule::ByKind,
+    }
+}
+
+/// `over` on top of `base`, at a path from the root of a Compose file.
+pub(super) fn merge(base: Node, over: Node, path: &[&str], sink: &mut Sink) -> Option<Node> {
+    match over.tag {
+        Some(Tag::Reset) => return None,
+        Some(Tag::Override) => return clean(Node { tag: None, ..over }),
+        None => {}
+    }
+    if over.is_null() {
+        return Some(base);
+    }
+    if base.is_null() || base.tag == Some(Tag::Reset) {
+        return clean(over);
+    }
+    let span = over.span.clone();
+    let merged = match rule(path) {
+        Rule::Replace => return clean(over),
+        Rule::Pairs(separator) => {
+            let (base, over) = (pairs(&base, separator, sink), pairs(&over, separator, sink));
+            Value::Mapping(entries(base, over, path, sink))
+        }
+        Rule::Named => Value::Mapping(entries(named(&base, sink), named(&over, sink), path, sink)),
+        Rule::Listed => Value::Sequence(listed(&base).into_iter().chain(listed(&over)).filter_map(clean).collect()),
+        Rule::Logging if driver(&base).is_some() && driver(&over).is_some() && driver(&base) != driver(&over) => return clean(over),
+        Rule::Logging | Rule::ByKind => return by_kind(base, over, path, sink),
+    };
+    Some(Node { tag: None, ..Node::made(span, merged) })
+}
+
+fn driver(logging: &Node) -> Option<&str> {
+    logging.get("driver").and_then(Node::scalar)
+}
+
+fn by_kind(base: Node, over: Node, path: &[&str], sink: &mut Sink) -> Option<Node> {
+    let kinds = (base.kind(), over.kind());
+    let place = over.span.clone();
+    match (base.value, over.value) {
+        (Value::Mapping(base_entries), Value::Mapping(over_entries)) => {
+            Some(Node::made(base.span, Value::Mapping(entries(base_entries, over_entries, path, sink))))
+        }
+        (Value::Sequence(base_items), Value::Sequence(over_items)) => {
+            let items = base_items.into_iter().chain(over_items).filter_map(clean).collect();
+            Some(Node::made(base.span, Value::Sequence(items)))
+        }
+        (Value::Scalar(..), value @ Value::Scalar(..)) => Some(Node { value, ..over_scalar(place, over.verbatim_column) }),
+        // A short and a long form of the same thing: the typed stage knows both, the later one counts.
+        (Value::Scalar(..), value) => clean(Node::made(place, value)),
+        (base_value, _) => {
+            let message = format!("this is {}, but {} where it overrides", kinds.1, kinds.0);
+            let hint = "use the same form in both files, or replace the whole with `!override`";
+            sink.push(place.error("merge_conflict", message).hint(hint));
+            Some(Node::made(base.span, base_value))
+        }
+    }
+}
+
+fn over_scalar(span: crate::yaml::Span, verbatim_column: Option<u32>) -> Node {
+    Node { verbatim_column, ..Node::made_text(span, "") }
+}
+
+fn entries(base: Vec<(Key, Node)>, over: Vec<(Key, Node)>, path: &[&str], sink: &mut Sink) -> Vec<(Key, Node)> {
+    let mut merged: Vec<Option<(Key, Node)>> = base.into_iter().map(Some).collect();
+    let index: HashMap<String, usize> =
+        merged.iter().enumerate().filter_map(|(at, entry)| entry.as_ref().map(|(key, _)| (key.text.clone(), at))).collect();
+    for (key, node) in over {
+        let Some(&at) = index.get(&key.text) else {
+            merged.extend(clean(node).map(|node| Some((key, node))));
+            continue;
+        };
+        if let Some((_, earlier)) = merged[at].take() {
+            let below: Vec<&str> = path.iter().copied().chain([key.text.as_str()]).collect();
+            let node = merge(earlier, node, &below, sink);
+            merged[at] = node.map(|node| (key.clone(), node));
+        }
+    }
+    merged.into_iter().flatten().filter_map(|(key, node)| clean(node).map(|node| (key, node))).collect()
+}
+
+/// Carries out the tags that are left where there is nothing to merge with: what is `!reset` is not there.
+pub(super) fn clean(node: Node) -> Option<Node> {
+    if node.tag == Some(Tag::Reset) {
+        return None;
+    }
+    let value = match node.value {
+        Value::Sequence(items) => Value::Sequence(items.into_iter().filter_map(clean).collect()),
+        Value::Mapping(entries) => {
+            Value::Mapping(entries.into_iter().filter_map(|(key, node)| clean(node).map(|node| (key, node))).collect())
+        }
+        scalar => scalar,
+    };
+    Some(Node { value, tag: None, ..node })
+}
