@@ -1,4 +1,13 @@
 //! The config repo: files → raw → model, with every finding collected. See `model` for the result.
 
+mod calendar;
+mod check;
+mod keys;
+mod load;
 mod model;
+mod raw;
+
+pub use load::{Loaded, SETTINGS_FILE, load};
 pub use model::*;
+pub use raw::SCHEMA;
+pub(crate) use raw::schema;

@@ -3,6 +3,10 @@
 //! A lock is a statement: this environment runs these stacks, each as it is at its commit, with these image digests.
 //! A stack carries its own commit, because a rollback restores only the stacks it names.
 
+mod read;
+
+pub use read::{REASON_MAX_CHARS, read};
+
 use crate::ids::{CommitId, ContentId, Digest, EnvironmentName, PersonName, ReleaseNumber, StackName};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

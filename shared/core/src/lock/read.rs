@@ -1,0 +1,184 @@
+//! Reading a lock, as strictly as anything people write, and writing it.
+
+use super::{Approval, Hold, Lock, LockedStack, ReleaseKind, SCHEMA};
+use crate::compose::ImageRef;
+use crate::findings::{Finding, Place};
+use crate::ids::{Digest, ReleaseNumber, RepoPath, StackName};
+use crate::yaml::{Fields, Node, OWN_LIMITS, Sink, entries, integer, is_harmless, items, parsed, read as read_tree, text};
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+/// The first line of a lock.
+const HEAD: &str = "# Written by tidegate-bot. Do not edit: use the chat commands, or `tidegate`.\n";
+/// Longest reason that is written, in characters.
+pub const REASON_MAX_CHARS: usize = 2_000;
+
+/// Reads a lock. Findings carry their excerpt.
+pub fn read(file: &RepoPath, bytes: &[u8]) -> Result<Lock, Vec<Finding>> {
+    let mut sink = Sink::default();
+    let lock = match read_tree(file, bytes, &OWN_LIMITS) {
+        Ok(Some(node)) => lock(&node, &mut sink),
+        Ok(None) => {
+            sink.push(Finding::error("empty_file", Place::file(file.clone()), "this lock is empty").hint("restore it from git: the bot writes it"));
+            None
+        }
+        Err(findings) => {
+            sink.extend(findings);
+            None
+        }
+    };
+    match lock.filter(|_| !sink.has_errors()) {
+        Some(lock) => Ok(lock),
+        None => {
+            let files = std::iter::once((file.clone(), crate::files::File { bytes: bytes.into(), executable: false })).collect();
+            Err(crate::findings::with_excerpts(sink.into_findings(), &files))
+        }
+    }
+}
+
+fn lock(node: &Node, sink: &mut Sink) -> Option<Lock> {
+    let mut fields = Fields::of(node, "a lock", sink)?;
+    crate::repo::schema(&mut fields, sink);
+    let environment = required::<crate::ids::EnvironmentName>(&mut fields, "environment", sink);
+    if let (Some(name), Some(node)) = (&environment, node.get("environment")) {
+        let stem = node.span.file.file_name().strip_suffix(".yaml").unwrap_or_default();
+        if stem != name.as_str() {
+            let finding = node.span.error("conflict", format!("this lock is of `{name}`, but its file is called `{}`", node.span.file.file_name()));
+            sink.push(finding.hint("restore it from git: the bot writes it"));
+        }
+    }
+    let release = fields.require("release", sink).and_then(|node| release(node, sink));
+    let kind = fields.require("kind", sink).and_then(|node| kind(node, sink));
+    let commit = required(&mut fields, "commit", sink);
+    let plan = required(&mut fields, "plan", sink);
+    let created_at = required(&mut fields, "created_at", sink);
+    let requested_by = optional(&mut fields, "requested_by", sink);
+    let reason = fields.text("reason", sink);
+    let stacks = fields.require("stacks", sink).map(|node| stacks(node, sink));
+    let approvals = list(&mut fields, "approvals", sink, approval);
+    let holds = list(&mut fields, "holds", sink, hold);
+    fields.finish(sink);
+    Some(Lock {
+        schema: SCHEMA,
+        environment: environment?,
+        release: release?,
+        kind: kind?,
+        commit: commit?,
+        plan: plan?,
+        created_at: created_at?,
+        requested_by,
+        reason,
+        stacks: stacks?,
+        approvals,
+        holds,
+    })
+}
+
+fn required<T: FromStr<Err: std::fmt::Display>>(fields: &mut Fields<'_>, key: &'static str, sink: &mut Sink) -> Option<T> {
+    fields.require(key, sink).and_then(|node| parsed(node, "bad_value", sink))
+}
+
+fn optional<T: FromStr<Err: std::fmt::Display>>(fields: &mut Fields<'_>, key: &'static str, sink: &mut Sink) -> Option<T> {
+    fields.with(key, sink, |node, sink| parsed(node, "bad_value", sink))
+}
+
+fn list<T>(fields: &mut Fields<'_>, key: &'static str, sink: &mut Sink, read: fn(&Node, &mut Sink) -> Option<T>) -> Vec<T> {
+    let Some(node) = fields.some(key) else { return Vec::new() };
+    items(node, sink).iter().filter_map(|item| read(item, sink)).collect()
+}
+
+fn release(node: &Node, sink: &mut Sink) -> Option<ReleaseNumber> {
+    integer::<u64>(node, 1..=i64::MAX, sink).map(ReleaseNumber)
+}
+
+fn kind(node: &Node, sink: &mut Sink) -> Option<ReleaseKind> {
+    let written = text(node, sink)?;
+    let kinds = [
+        ("release", ReleaseKind::Release),
+        ("rollback", ReleaseKind::Rollback),
+        ("automatic_rollback", ReleaseKind::AutomaticRollback),
+        ("hold", ReleaseKind::Hold),
+    ];
+    let found = kinds.iter().find(|(word, _)| *word == written).map(|(_, kind)| *kind);
+    if found.is_none() {
+        sink.push(node.span.error("bad_value", "this is no kind of release").hint("`release`, `rollback`, `automatic_rollback` or `hold`"));
+    }
+    found
+}
+
+fn stacks(node: &Node, sink: &mut Sink) -> BTreeMap<StackName, LockedStack> {
+    let mut found = BTreeMap::new();
+    for (key, node) in entries(node, sink) {
+        match StackName::try_from(key.text.as_str()) {
+            Ok(name) => found.extend(locked_stack(node, sink).map(|stack| (name, stack))),
+            Err(error) => sink.push(key.span.error("bad_name", error.to_string())),
+        }
+    }
+    found
+}
+
+fn locked_stack(node: &Node, sink: &mut Sink) -> Option<LockedStack> {
+    let mut fields = Fields::of(node, "a stack of a lock", sink)?;
+    let release = fields.require("release", sink).and_then(|node| release(node, sink));
+    let commit = required(&mut fields, "commit", sink);
+    let content = required(&mut fields, "content", sink);
+    let images = fields.some("images").map(|node| images(node, sink)).unwrap_or_default();
+    fields.finish(sink);
+    Some(LockedStack { release: release?, commit: commit?, content: content?, images })
+}
+
+/// Digests by the normalised name of an image.
+fn images(node: &Node, sink: &mut Sink) -> BTreeMap<String, Digest> {
+    let mut found = BTreeMap::new();
+    for (key, node) in entries(node, sink) {
+        let normal = key.text.parse::<ImageRef>().map(|image| image.name());
+        match normal {
+            Ok(name) if name == key.text => found.extend(parsed(node, "bad_value", sink).map(|digest| (name, digest))),
+            Ok(name) => sink.push(key.span.error("bad_image", "this image name is not in its full form").hint(format!("write `{name}`"))),
+            Err(error) => sink.push(key.span.error("bad_image", error.to_string())),
+        }
+    }
+    found
+}
+
+fn approval(node: &Node, sink: &mut Sink) -> Option<Approval> {
+    let mut fields = Fields::of(node, "an approval", sink)?;
+    let by = required(&mut fields, "by", sink);
+    let at = required(&mut fields, "at", sink);
+    fields.finish(sink);
+    Some(Approval { by: by?, at: at? })
+}
+
+fn hold(node: &Node, sink: &mut Sink) -> Option<Hold> {
+    let mut fields = Fields::of(node, "a hold", sink)?;
+    let stack = optional(&mut fields, "stack", sink);
+    let content = optional(&mut fields, "content", sink);
+    let number = fields.with("release", sink, release);
+    let by = optional(&mut fields, "by", sink);
+    let reason = fields.require("reason", sink).and_then(|node| text(node, sink).map(str::to_owned));
+    let at = required(&mut fields, "at", sink);
+    let until = optional(&mut fields, "until", sink);
+    fields.finish(sink);
+    Some(Hold { stack, content, release: number, by, reason: reason?, at: at?, until })
+}
+
+impl Lock {
+    /// The file's text. Reasons are people's words: what the reader would refuse in them (invisible characters, too
+    /// great a length) is left out here.
+    pub fn to_yaml(&self) -> String {
+        let mut written = self.clone();
+        if let Some(reason) = &mut written.reason {
+            *reason = readable(reason);
+        }
+        for hold in &mut written.holds {
+            hold.reason = readable(&hold.reason);
+        }
+        #[expect(clippy::expect_used, reason = "our own types have string keys and no failing serialisers")]
+        let body = serde_yaml::to_string(&written).expect("a lock serialises to YAML");
+        format!("{HEAD}{body}")
+    }
+}
+
+fn readable(reason: &str) -> String {
+    reason.chars().filter(|&c| is_harmless(c) && c != '\r').take(REASON_MAX_CHARS).collect()
+}
