@@ -64,13 +64,9 @@ impl World {
         container.labels.insert("tidegate.test".into(), run_id());
         container.stop_grace_period_ms = Some(5_000);
         Service {
-            container,
-            replicas: 1,
-            depends_on: BTreeMap::new(),
             pull_policy: PullPolicy::Never,
-            update: Default::default(),
-            constraints: Vec::new(),
             release: tidegate_core::compose::ReleaseKnobs { bake_ms: Some(200), health_timeout_ms: Some(20_000) },
+            ..Service::new(container)
         }
     }
 

@@ -305,7 +305,7 @@ fn plan_id(environment: &Environment, models: &BTreeMap<&StackName, Option<&Stac
 mod tests {
     use super::*;
     use crate::calendar::Calendar;
-    use crate::compose::{ContainerModel, ImageRef, PullPolicy};
+    use crate::compose::{ContainerModel, ImageRef};
     use crate::lock::{LockedStack, ReleaseKind, SCHEMA};
 
     fn now() -> Timestamp {
@@ -322,15 +322,7 @@ mod tests {
 
     fn model(name: &str, tag: &str) -> StackModel {
         let image = ImageRef { registry: "registry.example".into(), repository: name.into(), tag: Some(tag.into()), digest: None };
-        let service = Service {
-            container: ContainerModel::new(image),
-            replicas: 1,
-            depends_on: BTreeMap::new(),
-            pull_policy: PullPolicy::Missing,
-            update: Default::default(),
-            constraints: Vec::new(),
-            release: Default::default(),
-        };
+        let service = Service::new(ContainerModel::new(image));
         let services = [("web".parse().unwrap(), service)].into();
         StackModel { name: stack(name), services, networks: BTreeMap::new(), volumes: BTreeMap::new() }
     }

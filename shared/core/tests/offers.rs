@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::calendar::Calendar;
-use tidegate_core::compose::{ContainerModel, ImageRef, PullPolicy, Service, StackModel};
+use tidegate_core::compose::{ContainerModel, ImageRef, Service, StackModel};
 use tidegate_core::desired::Naming;
 use tidegate_core::ids::{CommitId, ContentId, Digest, EnvironmentName, HostName, ReleaseNumber, StackName};
 use tidegate_core::lock::{Lock, LockedStack, ReleaseKind, SCHEMA};
@@ -32,15 +32,7 @@ fn digest() -> Digest {
 
 fn model(name: &str) -> StackModel {
     let image = ImageRef { registry: "registry.example".into(), repository: name.into(), tag: Some("1".into()), digest: None };
-    let service = Service {
-        container: ContainerModel::new(image),
-        replicas: 1,
-        depends_on: BTreeMap::new(),
-        pull_policy: PullPolicy::Missing,
-        update: Default::default(),
-        constraints: Vec::new(),
-        release: Default::default(),
-    };
+    let service = Service::new(ContainerModel::new(image));
     StackModel {
         name: stack_name(name),
         services: BTreeMap::from([("web".try_into().unwrap(), service)]),

@@ -25,13 +25,14 @@ pub(super) fn read(file: &RepoPath, bytes: &[u8], known: &Variables, format: For
         return BTreeMap::new();
     };
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut reader = Reader { file, lines: text.split('\n').collect(), rest: text, line: 0, known: known.clone(), found: BTreeMap::new(), format };
+    let mut reader =
+        Reader { file, lines: text.split('\n').collect(), rest: text, line: 0, known: known.clone(), found: BTreeMap::new(), format };
     while let Some((number, line)) = reader.next_line() {
         if let Err(finding) = reader.entry(number, line) {
-            sink.push(finding);
+            sink.push(*finding);
         }
         if reader.found.len() > VARIABLES_MAX {
-            sink.push(reader.error(number, format!("more than {VARIABLES_MAX} variables in one file")));
+            sink.push(*reader.error(number, format!("more than {VARIABLES_MAX} variables in one file")));
             break;
         }
     }
@@ -59,15 +60,16 @@ impl<'a> Reader<'a> {
         Some((self.line, line.strip_suffix('\r').unwrap_or(line)))
     }
 
-    fn error(&self, line: u32, message: impl Into<String>) -> Finding {
+    fn error(&self, line: u32, message: impl Into<String>) -> Box<Finding> {
         let place = Place { file: self.file.clone(), line, column: 1, length: 1 };
         // Never the value: it may be secret, whatever the file is called.
         let written = self.lines.get(line as usize - 1).copied().unwrap_or_default();
-        let excerpt = written.split_once('=').map_or_else(|| "…".to_owned(), |(name, _)| format!("{}=…", name.chars().take(60).collect::<String>()));
-        Finding { excerpt: Some(excerpt), ..Finding::error("env_file", place, message) }
+        let excerpt =
+            written.split_once('=').map_or_else(|| "…".to_owned(), |(name, _)| format!("{}=…", name.chars().take(60).collect::<String>()));
+        Box::new(Finding { excerpt: Some(excerpt), ..Finding::error("env_file", place, message) })
     }
 
-    fn entry(&mut self, number: u32, line: &'a str) -> Result<(), Finding> {
+    fn entry(&mut self, number: u32, line: &'a str) -> Result<(), Box<Finding>> {
         let line = line.trim_start();
         if line.trim().is_empty() || line.starts_with('#') {
             return Ok(());
@@ -75,12 +77,14 @@ impl<'a> Reader<'a> {
         let line = line.strip_prefix("export ").map_or(line, str::trim_start);
         let Some((key, value)) = line.split_once('=') else {
             let name = line.trim();
-            let finding = self.error(number, "this line has no `=`");
-            return Err(if is_key(name) { finding.hint(format!("write `{name}=value`: there is no shell to take it from")) } else { finding });
+            let finding = *self.error(number, "this line has no `=`");
+            let hint = is_key(name).then(|| format!("write `{name}=value`: there is no shell to take it from"));
+            return Err(Box::new(finding.hint_if(hint)));
         };
         let key = key.trim_end();
         if !is_key(key) {
-            return Err(self.error(number, "the name before `=` is not a variable name").hint("use letters, digits, `_`, `.` and `-`"));
+            let finding = self.error(number, "the name before `=` is not a variable name");
+            return Err(Box::new(finding.hint("use letters, digits, `_`, `.` and `-`")));
         }
         let value = match self.format {
             Format::Raw => value.to_owned(),
@@ -94,7 +98,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn value(&mut self, number: u32, written: &'a str) -> Result<String, Finding> {
+    fn value(&mut self, number: u32, written: &'a str) -> Result<String, Box<Finding>> {
         let written = written.trim_start();
         match written.chars().next() {
             Some('\'') => self.quoted(number, &written[1..], '\''),
@@ -110,7 +114,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Up to the closing quote, over several lines if need be.
-    fn quoted(&mut self, number: u32, first: &'a str, quote: char) -> Result<String, Finding> {
+    fn quoted(&mut self, number: u32, first: &'a str, quote: char) -> Result<String, Box<Finding>> {
         let mut inside = String::new();
         let mut line = first;
         loop {
@@ -133,16 +137,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn expand(&self, number: u32, text: &str) -> Result<String, Finding> {
+    fn expand(&self, number: u32, text: &str) -> Result<String, Box<Finding>> {
         if !text.contains('$') {
             return Ok(text.to_owned());
         }
         interpolate(text, &self.known).map_err(|fault| {
-            let finding = Finding { code: fault.code.into(), ..self.error(number, fault.message) };
-            match fault.hint {
-                Some(hint) => finding.hint(hint),
-                None => finding,
-            }
+            let finding = Finding { code: fault.code.into(), ..*self.error(number, fault.message) };
+            Box::new(finding.hint_if(fault.hint))
         })
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn files(context: &Context<'_>, node: &Node, sink: &mut Sink) -> BTre
         let file = match inside(&context.scope.folder, &path.span, written) {
             Ok(file) => file,
             Err(finding) => {
-                sink.push(finding);
+                sink.push(*finding);
                 continue;
             }
         };

@@ -48,7 +48,9 @@ impl FromStr for ImageRef {
             return Err(bad("the registry must be a host name, with a port if needed"));
         }
         if !repository.split('/').all(is_component) {
-            return Err(bad("a repository is made of lower-case letters and digits, joined by `.`, `_`, `__` or `-`, in parts joined by `/`"));
+            return Err(bad(
+                "a repository is made of lower-case letters and digits, joined by `.`, `_`, `__` or `-`, in parts joined by `/`",
+            ));
         }
         let tag = match (tag, &digest) {
             (Some(tag), _) => Some(tag.to_owned()),
@@ -93,7 +95,7 @@ fn is_tag(tag: &str) -> bool {
 fn is_registry(registry: &str) -> bool {
     let (host, port) = match registry.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, rest)) => {
-            if address.parse::<std::net::Ipv6Addr>().is_err() {
+            if address.parse::<core::net::Ipv6Addr>().is_err() {
                 return false;
             }
             ("v6", rest.strip_prefix(':').or((!rest.is_empty()).then_some("")))
@@ -143,15 +145,41 @@ mod tests {
             let image: ImageRef = written.parse().unwrap();
             assert_eq!(image.to_string(), normal);
             assert_eq!(image.to_string().parse::<ImageRef>().unwrap(), image, "{written} survives printing");
-            assert_eq!(image.name().parse::<ImageRef>().unwrap().name(), if image.tag.is_some() { image.name() } else { format!("{}:latest", image.name()) });
+            assert_eq!(
+                image.name().parse::<ImageRef>().unwrap().name(),
+                if image.tag.is_some() { image.name() } else { format!("{}:latest", image.name()) }
+            );
         }
     }
 
     #[test]
     fn wrong_references_are_refused() {
         for bad in [
-            "", ":1", "/web", "web/", "Web", "a//b", "web:", "web:a b", "web:-1", "web@sha256:12", "web@md5:aa", "-web", "web-",
-            "a..b", "a___b", "a._b", "http://x/y", "x:99999/y", "x.y:0/z", " nginx", "nginx ", "ä", "a\n", "[::g]:1/x", "[::1]x/y",
+            "",
+            ":1",
+            "/web",
+            "web/",
+            "Web",
+            "a//b",
+            "web:",
+            "web:a b",
+            "web:-1",
+            "web@sha256:12",
+            "web@md5:aa",
+            "-web",
+            "web-",
+            "a..b",
+            "a___b",
+            "a._b",
+            "http://x/y",
+            "x:99999/y",
+            "x.y:0/z",
+            " nginx",
+            "nginx ",
+            "ä",
+            "a\n",
+            "[::g]:1/x",
+            "[::1]x/y",
         ] {
             assert!(bad.parse::<ImageRef>().is_err(), "{bad:?}");
         }

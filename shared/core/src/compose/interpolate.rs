@@ -57,11 +57,7 @@ pub(super) fn interpolate_tree(node: &mut Node, variables: &Variables, budget: &
             }
             Err(fault) => {
                 let span = node.span_within(fault.start, fault.length);
-                let finding = span.error(fault.code, fault.message);
-                sink.push(match fault.hint {
-                    Some(hint) => finding.hint(hint),
-                    None => finding,
-                });
+                sink.push(span.error(fault.code, fault.message).hint_if(fault.hint));
             }
         },
     }

@@ -5,8 +5,8 @@ use super::model::{ContainerModel, Device, Logging, Ulimit};
 use super::service::{by_unit, cut, scalar_or_empty, text_list, text_set};
 use super::units::{nano_cpus, size_bytes};
 use crate::yaml::{Fields, Node, Sink, Value, entries, integer, items, text};
+use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 /// Reads limits, capabilities, devices, kernel parameters, names and logging.
 pub(super) fn read(fields: &mut Fields<'_>, container: &mut ContainerModel, sink: &mut Sink) {
@@ -44,7 +44,9 @@ fn capabilities(node: &Node, sink: &mut Sink) -> BTreeSet<String> {
         if !name.is_empty() && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_') {
             found.insert(name.to_owned());
         } else {
-            sink.push(item.span.error("bad_value", format!("`{}` is not a capability", cut(written))).hint("use a name such as `NET_ADMIN`"));
+            sink.push(
+                item.span.error("bad_value", format!("`{}` is not a capability", cut(written))).hint("use a name such as `NET_ADMIN`"),
+            );
         }
     }
     found

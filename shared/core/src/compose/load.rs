@@ -41,8 +41,7 @@ impl<'a> Scope<'a> {
         let names = [".env".to_owned(), format!(".env.{}", self.environment)];
         let paths: Vec<RepoPath> = names.iter().filter_map(|name| self.folder.join(name).ok()).collect();
         let project = ("COMPOSE_PROJECT_NAME".to_owned(), self.name.to_string());
-        let mut variables =
-            Variables { values: BTreeMap::from([project.clone()]), files: paths.iter().map(ToString::to_string).collect() };
+        let mut variables = Variables { values: BTreeMap::from([project.clone()]), files: paths.iter().map(ToString::to_string).collect() };
         for path in &paths {
             if let Some(file) = self.files.get(path) {
                 let found = dotenv::read(path, &file.bytes, &variables, dotenv::Format::Compose, sink);
@@ -134,7 +133,7 @@ impl Loader<'_, '_> {
         let path = match inside(&self.scope.folder, &node.span, written) {
             Ok(path) => path,
             Err(finding) => {
-                self.sink.push(finding);
+                self.sink.push(*finding);
                 return None;
             }
         };
@@ -290,9 +289,10 @@ impl Loader<'_, '_> {
 }
 
 /// The path that a node names, relative to its own file; inside the stack's folder or a finding.
-pub(super) fn inside(folder: &RepoPath, span: &Span, written: &str) -> Result<RepoPath, Finding> {
+pub(super) fn inside(folder: &RepoPath, span: &Span, written: &str) -> Result<RepoPath, Box<Finding>> {
     let outside = |reason: String| {
-        span.error("outside_stack", reason).hint(format!("files of a stack lie below `{folder}`; write the path relative to the Compose file"))
+        let hint = format!("files of a stack lie below `{folder}`; write the path relative to the Compose file");
+        Box::new(span.error("outside_stack", reason).hint(hint))
     };
     if written.starts_with('/') || written.starts_with('~') {
         return Err(outside(format!("`{written}` is not a path inside the stack's folder")));

@@ -28,7 +28,9 @@ fn rule(path: &[&str]) -> Rule {
     match path {
         ["services", _, "command" | "entrypoint"] | ["services", _, "healthcheck", "test"] | ["services", _, "ulimits", _] => Rule::Replace,
         ["services", _, "environment" | "labels" | "sysctls" | "annotations"] => Rule::Pairs(Separator::Equals),
-        ["services", _, "deploy", "labels"] | ["networks" | "volumes" | "configs" | "secrets", _, "labels"] => Rule::Pairs(Separator::Equals),
+        ["services", _, "deploy", "labels"] | ["networks" | "volumes" | "configs" | "secrets", _, "labels"] => {
+            Rule::Pairs(Separator::Equals)
+        }
         ["services", _, "extra_hosts"] => Rule::Pairs(Separator::EqualsOrColon),
         ["services", _, "depends_on" | "networks"] => Rule::Named,
         ["services", _, "env_file" | "dns" | "dns_search" | "dns_opt" | "tmpfs"] => Rule::Listed,

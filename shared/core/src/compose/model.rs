@@ -113,6 +113,23 @@ fn is_one(value: &u32) -> bool {
     *value == 1
 }
 
+impl Service {
+    /// One copy of a container, everything else as if nothing were said.
+    pub fn new(container: ContainerModel) -> Service {
+        Service {
+            container,
+            replicas: 1,
+            depends_on: BTreeMap::new(),
+            pull_policy: PullPolicy::default(),
+            update: UpdateModel::default(),
+            rollback: UpdateModel::default(),
+            constraints: Vec::new(),
+            labels: BTreeMap::new(),
+            release: ReleaseKnobs::default(),
+        }
+    }
+}
+
 /// What a service waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dependency {

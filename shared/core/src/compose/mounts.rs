@@ -231,7 +231,9 @@ fn sub_options(fields: &mut Fields<'_>, sink: &mut Sink) {
         for (name, value) in crate::yaml::entries(node, sink) {
             if name.text != option || value.scalar() != Some("false") {
                 let finding = name.span.error("refused_attribute", format!("`{}` of `{key}` is refused", cut(&name.text)));
-                sink.push(finding.hint(format!("only `{option}: false` is taken: a missing path is an error, and nothing is copied by halves")));
+                sink.push(
+                    finding.hint(format!("only `{option}: false` is taken: a missing path is an error, and nothing is copied by halves")),
+                );
             }
         }
     }

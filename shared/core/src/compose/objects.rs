@@ -77,7 +77,12 @@ fn network(node: &Node, sink: &mut Sink) -> Option<NetworkModel> {
     };
     fields.boolean("attachable", sink);
     if network.driver.as_deref().is_some_and(|driver| matches!(driver, "host" | "none")) {
-        sink.push(fields.span.error("refused_attribute", "the networks `host` and `none` are refused").hint("publish `ports`, or use `internal: true`"));
+        sink.push(
+            fields
+                .span
+                .error("refused_attribute", "the networks `host` and `none` are refused")
+                .hint("publish `ports`, or use `internal: true`"),
+        );
     }
     let only_named = NetworkModel { name: network.name.clone(), external: true, ..NetworkModel::default() };
     external_is_alone(external && network != only_named, &fields, sink);
@@ -179,7 +184,7 @@ pub(super) fn repo_path_source(scope: &Scope<'_>, node: &Node, written: &str, si
     let path = match inside(&scope.folder, &node.span, written) {
         Ok(path) => path,
         Err(finding) => {
-            sink.push(finding);
+            sink.push(*finding);
             return None;
         }
     };

@@ -6,8 +6,8 @@ use super::service::{cut, word};
 use super::support::{Section, judge};
 use crate::findings::Finding;
 use crate::yaml::{Fields, Node, Sink, Value, integer, items, text};
+use core::net::IpAddr;
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 /// Most ports of one service, ranges expanded.
@@ -78,7 +78,10 @@ fn parse_short(written: &str) -> Result<Vec<Port>, &'static str> {
     if published.len() != target.len() {
         return Err("the ranges have different lengths");
     }
-    Ok(target.zip(published).map(|(target, published)| Port { target, protocol, published: Some(published), host_ip: host_ip.clone() }).collect())
+    Ok(target
+        .zip(published)
+        .map(|(target, published)| Port { target, protocol, published: Some(published), host_ip: host_ip.clone() })
+        .collect())
 }
 
 /// An address; "all of IPv4" is written by leaving it out.
@@ -153,7 +156,9 @@ fn exposed(node: &Node, sink: &mut Sink) -> Vec<String> {
             Vec::new()
         }
         (Err(reason), _) => {
-            sink.push(node.span.error("bad_port", format!("`{}` is not a port: {reason}", cut(written))).hint("write `3000` or `8000-8005`"));
+            sink.push(
+                node.span.error("bad_port", format!("`{}` is not a port: {reason}", cut(written))).hint("write `3000` or `8000-8005`"),
+            );
             Vec::new()
         }
     }

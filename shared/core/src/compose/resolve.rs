@@ -48,8 +48,7 @@ fn resolve(scope: &Scope<'_>, sink: &mut Sink) -> Option<StackModel> {
         return None;
     }
     let profiles = active_profiles(scope);
-    let mut stack =
-        StackModel { name: scope.name.clone(), services: BTreeMap::new(), networks: BTreeMap::new(), volumes: BTreeMap::new() };
+    let mut stack = StackModel { name: scope.name.clone(), services: BTreeMap::new(), networks: BTreeMap::new(), volumes: BTreeMap::new() };
     let mut places = Places::default();
     let mut inactive = BTreeSet::new();
     for (key, node) in found {
@@ -186,7 +185,8 @@ fn dependencies(
             Some(other) => {
                 let disabled = other.container.healthcheck.as_ref().is_some_and(|health| health.test == HealthTest::Disabled);
                 if dependency.condition == Condition::ServiceHealthy && disabled {
-                    let finding = span.error("conflict", format!("`{name}` waits until `{wanted}` is healthy, but its health check is disabled"));
+                    let finding =
+                        span.error("conflict", format!("`{name}` waits until `{wanted}` is healthy, but its health check is disabled"));
                     sink.push(finding.hint("use `service_started`, or give it a health check"));
                 }
             }
@@ -228,12 +228,16 @@ fn next<'a>(stack: &'a StackModel, name: &ServiceName) -> Vec<&'a ServiceName> {
 
 /// One host port belongs to one container.
 fn host_ports(stack: &StackModel, places: &Places, sink: &mut Sink) {
-    let mut taken: HashMap<(u16, super::Protocol), Vec<(&ServiceName, Option<&str>)>> = HashMap::new();
+    /// Who publishes a port, and at which address.
+    type Owners<'a> = Vec<(&'a ServiceName, Option<&'a str>)>;
+    let mut taken: HashMap<(u16, super::Protocol), Owners<'_>> = HashMap::new();
     for (name, service) in &stack.services {
         for port in &service.container.ports {
             let Some(published) = port.published else { continue };
             if service.replicas > 1 {
-                let finding = places.of(name, "ports").error("port_conflict", format!("{} copies cannot share the host port {published}", service.replicas));
+                let finding = places
+                    .of(name, "ports")
+                    .error("port_conflict", format!("{} copies cannot share the host port {published}", service.replicas));
                 sink.push(finding.hint("let the engine pick a port (`80` instead of `8080:80`), or run one copy"));
             }
             let owners = taken.entry((published, port.protocol)).or_default();

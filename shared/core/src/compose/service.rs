@@ -116,10 +116,7 @@ pub(super) fn word<T: Copy>(node: &Node, words: &[(&str, T)], sink: &mut Sink) -
     let listed: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
     let finding = node.span.error("bad_value", format!("`{}` is not one of {}", cut(written), listed.join(", ")));
     let near = did_you_mean(written, words.iter().map(|(word, _)| *word));
-    sink.push(match near {
-        Some(near) => finding.hint(format!("did you mean `{near}`?")),
-        None => finding,
-    });
+    sink.push(finding.hint_if(near.map(|near| format!("did you mean `{near}`?"))));
     None
 }
 
@@ -161,7 +158,8 @@ pub(super) fn absolute(node: &Node, sink: &mut Sink) -> Option<String> {
 
 fn hostname(node: &Node, sink: &mut Sink) -> Option<String> {
     let name = text(node, sink)?;
-    let label = |part: &str| !part.is_empty() && part.len() <= 63 && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    let label =
+        |part: &str| !part.is_empty() && part.len() <= 63 && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     if name.len() <= 253 && name.split('.').all(label) {
         return Some(name.to_owned());
     }

@@ -1,5 +1,9 @@
 //! What validation has to say: every finding with its place, its reason and a hint; all of them collected.
 
+mod render;
+
+pub use render::{Style, annotations, render};
+
 use crate::files::RepoFiles;
 use crate::ids::RepoPath;
 use serde::{Deserialize, Serialize};
@@ -68,6 +72,12 @@ impl Finding {
         self.hint = Some(hint.into());
         self
     }
+
+    /// Sets or leaves out the hint.
+    #[must_use]
+    pub fn hint_if(self, hint: Option<String>) -> Finding {
+        Finding { hint, ..self }
+    }
 }
 
 /// Is there an error among them?
@@ -98,10 +108,34 @@ fn excerpt(place: &Place, files: &RepoFiles) -> Option<String> {
         (false, _) => text.chars().take(EXCERPT_MAX_CHARS).collect(),
     };
     // One column per character, and nothing that could rearrange the line on a screen.
-    Some(shown.chars().map(|c| if c == '\t' { ' ' } else if crate::yaml::is_harmless(c) { c } else { '\u{fffd}' }).collect())
+    Some(
+        shown
+            .chars()
+            .map(|c| {
+                if c == '\t' {
+                    ' '
+                } else if is_harmless(c) {
+                    c
+                } else {
+                    '\u{fffd}'
+                }
+            })
+            .collect(),
+    )
 }
 
 fn is_env_file(path: &RepoPath) -> bool {
     let name = path.file_name();
     name == ".env" || name.starts_with(".env.") || name.ends_with(".env")
+}
+
+/// May this character stand in a config file? Controls other than tab and line ends, and the marks that reorder or
+/// hide text on a screen, may not: what a reviewer sees must be what runs.
+pub fn is_harmless(c: char) -> bool {
+    match c {
+        '\t' | '\n' | '\r' => true,
+        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' => false,
+        '\u{61c}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{2028}' | '\u{2029}' => false,
+        c => !c.is_control(),
+    }
 }

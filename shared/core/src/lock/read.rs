@@ -2,9 +2,9 @@
 
 use super::{Approval, Hold, Lock, LockedStack, ReleaseKind, SCHEMA};
 use crate::compose::ImageRef;
-use crate::findings::{Finding, Place};
+use crate::findings::{Finding, Place, is_harmless};
 use crate::ids::{Digest, ReleaseNumber, RepoPath, StackName};
-use crate::yaml::{Fields, Node, OWN_LIMITS, Sink, entries, integer, is_harmless, items, parsed, read as read_tree, text};
+use crate::yaml::{Fields, Node, OWN_LIMITS, Sink, entries, integer, items, parsed, read as read_tree, text};
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
@@ -19,7 +19,10 @@ pub fn read(file: &RepoPath, bytes: &[u8]) -> Result<Lock, Vec<Finding>> {
     let lock = match read_tree(file, bytes, &OWN_LIMITS) {
         Ok(Some(node)) => lock(&node, &mut sink),
         Ok(None) => {
-            sink.push(Finding::error("empty_file", Place::file(file.clone()), "this lock is empty").hint("restore it from git: the bot writes it"));
+            sink.push(
+                Finding::error("empty_file", Place::file(file.clone()), "this lock is empty")
+                    .hint("restore it from git: the bot writes it"),
+            );
             None
         }
         Err(findings) => {
@@ -38,12 +41,13 @@ pub fn read(file: &RepoPath, bytes: &[u8]) -> Result<Lock, Vec<Finding>> {
 
 fn lock(node: &Node, sink: &mut Sink) -> Option<Lock> {
     let mut fields = Fields::of(node, "a lock", sink)?;
-    crate::repo::schema(&mut fields, sink);
+    crate::yaml::schema(&mut fields, sink);
     let environment = required::<crate::ids::EnvironmentName>(&mut fields, "environment", sink);
     if let (Some(name), Some(node)) = (&environment, node.get("environment")) {
         let stem = node.span.file.file_name().strip_suffix(".yaml").unwrap_or_default();
         if stem != name.as_str() {
-            let finding = node.span.error("conflict", format!("this lock is of `{name}`, but its file is called `{}`", node.span.file.file_name()));
+            let finding =
+                node.span.error("conflict", format!("this lock is of `{name}`, but its file is called `{}`", node.span.file.file_name()));
             sink.push(finding.hint("restore it from git: the bot writes it"));
         }
     }

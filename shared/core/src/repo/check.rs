@@ -4,6 +4,7 @@ use super::calendar;
 use super::load::RawRepo;
 use super::model::{ApprovalPolicy, Environment, Host};
 use super::raw::{RawEnvironment, RawHost, RawPlacement};
+use crate::calendar::Zones;
 use crate::compose::StackModel;
 use crate::files::RepoFiles;
 use crate::findings::{Finding, Place};
@@ -19,14 +20,14 @@ pub(super) struct Checked {
 }
 
 /// Looks every name up.
-pub(super) fn check(files: &RepoFiles, raw: &RawRepo, sink: &mut Sink) -> Checked {
+pub(super) fn check(files: &RepoFiles, raw: &RawRepo, zones: &Zones, sink: &mut Sink) -> Checked {
     listed_and_there(raw, sink);
     people(raw, sink);
     let hosts = hosts(raw, sink);
     let mut environments = Vec::new();
     for (name, _) in &raw.settings.environments {
         if let Some(found) = raw.environments.get(name) {
-            environments.push(environment(raw, (name, found), sink));
+            environments.push(environment(raw, (name, found), zones, sink));
         }
     }
     stack_files(files, raw, sink);
@@ -55,7 +56,8 @@ fn listed_and_there(raw: &RawRepo, sink: &mut Sink) {
     let unlisted = |name: &&EnvironmentName| !listed.contains(name.as_str());
     for name in raw.environments.keys().filter(unlisted) {
         let Some(path) = path("environments", name.as_str()) else { continue };
-        let finding = Finding::error("unknown_environment", Place::file(path), format!("the environment `{name}` is not listed in `tidegate.yaml`"));
+        let finding =
+            Finding::error("unknown_environment", Place::file(path), format!("the environment `{name}` is not listed in `tidegate.yaml`"));
         sink.push(finding.hint(format!("add `{name}` to `environments`, in its place in the order of promotion")));
     }
     for name in raw.locks.keys().filter(unlisted) {
@@ -87,12 +89,8 @@ fn hosts(raw: &RawRepo, sink: &mut Sink) -> BTreeMap<HostName, Host> {
             let finding = span.error("unknown_environment", format!("there is no environment `{environment}`"));
             sink.push(finding.hint(hint_among(environment.as_str(), environment_names(raw), "environment")));
         }
-        let host = Host {
-            name: name.clone(),
-            environment: environment.clone(),
-            labels: host.labels.clone(),
-            events_key: host.events_key.clone(),
-        };
+        let host =
+            Host { name: name.clone(), environment: environment.clone(), labels: host.labels.clone(), events_key: host.events_key.clone() };
         found.insert(name.clone(), host);
     }
     found
@@ -103,7 +101,7 @@ fn hosts_of<'a>(raw: &'a RawRepo, environment: &EnvironmentName) -> Vec<&'a RawH
     raw.hosts.values().filter(here).collect()
 }
 
-fn environment(raw: &RawRepo, (name, found): (&EnvironmentName, &RawEnvironment), sink: &mut Sink) -> Environment {
+fn environment(raw: &RawRepo, (name, found): (&EnvironmentName, &RawEnvironment), zones: &Zones, sink: &mut Sink) -> Environment {
     let hosts = hosts_of(raw, name);
     let mut stacks = BTreeMap::new();
     for (stack, span, placement) in &found.stacks {
@@ -121,7 +119,7 @@ fn environment(raw: &RawRepo, (name, found): (&EnvironmentName, &RawEnvironment)
         let message = "no `windows`: releases may start at any time";
         sink.extend(place.map(|place| Finding::warning("always_open", place, message).hint("write `windows: always` if this is meant")));
     }
-    let calendar = calendar::checked(&found.calendar, (&found.calendar_places, name), sink);
+    let calendar = found.calendar.as_ref().map(|raw| calendar::checked(raw, &found.calendar_places, zones, sink)).unwrap_or_default();
     Environment { name: name.clone(), stacks, calendar, approvals: found.approvals.clone() }
 }
 
@@ -195,7 +193,8 @@ fn stack_files(files: &RepoFiles, raw: &RawRepo, sink: &mut Sink) {
 }
 
 fn unplaced(raw: &RawRepo, sink: &mut Sink) {
-    let placed: BTreeSet<&StackName> = raw.environments.values().flat_map(|environment| &environment.stacks).map(|(name, ..)| name).collect();
+    let placed: BTreeSet<&StackName> =
+        raw.environments.values().flat_map(|environment| &environment.stacks).map(|(name, ..)| name).collect();
     for stack in raw.stacks.iter().filter(|stack| !placed.contains(stack)) {
         let Ok(file) = format!("stacks/{stack}/compose.yaml").parse() else { continue };
         let finding = Finding::warning("unplaced_stack", Place::file(file), format!("no environment places the stack `{stack}`"));
@@ -214,13 +213,15 @@ pub(super) fn constraints(raw: &RawRepo, stacks: &BTreeMap<(EnvironmentName, Sta
             continue;
         }
         for (name, service) in model.services.iter().filter(|(_, service)| !service.constraints.is_empty()) {
-            let fits = |host: &&RawHost| {
-                service.constraints.iter().all(|rule| (host.labels.get(&rule.label) == Some(&rule.value)) == rule.equal)
-            };
-            if !hosts.iter().any(|host| fits(&host)) {
+            let fits =
+                |host: &&RawHost| service.constraints.iter().all(|rule| (host.labels.get(&rule.label) == Some(&rule.value)) == rule.equal);
+            if !hosts.iter().any(fits) {
                 let Ok(file) = format!("stacks/{stack}/compose.yaml").parse() else { continue };
                 let message = format!("no host of `{environment}` that `{stack}` is placed on fits the constraints of `{name}`");
-                sink.push(Finding::error("unknown_label", Place::file(file), message).hint("compare `deploy.placement.constraints` with the labels in `hosts`"));
+                sink.push(
+                    Finding::error("unknown_label", Place::file(file), message)
+                        .hint("compare `deploy.placement.constraints` with the labels in `hosts`"),
+                );
             }
         }
     }

@@ -56,7 +56,12 @@ mod tests {
         assert_eq!(public_key(KEY).as_deref(), Ok(KEY));
         assert_eq!(public_key(&format!("{KEY} someone@host")).as_deref(), Ok(KEY));
         for bad in [
-            "", "ssh-ed25519", "ssh-rsa AAAAB3NzaC1yc2E=", &KEY[..KEY.len() - 4], &KEY.replace("AAAA", "AAAB"), "AAAAC3NzaC1lZDI1NTE5",
+            "",
+            "ssh-ed25519",
+            "ssh-rsa AAAAB3NzaC1yc2E=",
+            &KEY[..KEY.len() - 4],
+            &KEY.replace("AAAA", "AAAB"),
+            "AAAAC3NzaC1lZDI1NTE5",
             "-----BEGIN OPENSSH PRIVATE KEY-----",
         ] {
             assert!(public_key(bad).is_err(), "{bad}");

@@ -4,6 +4,7 @@
 use super::check;
 use super::model::{Repo, Settings};
 use super::raw::{self, RawEnvironment, RawHost, RawSettings};
+use crate::calendar::Zones;
 use crate::compose::resolve_with_warnings;
 use crate::files::RepoFiles;
 use crate::findings::{Finding, Place, has_errors, with_excerpts};
@@ -37,10 +38,15 @@ pub(super) struct RawRepo {
     pub(super) broken: BTreeSet<RepoPath>,
 }
 
-/// Loads a config repo.
+/// Loads a config repo, with the zones that this program carries.
 pub fn load(files: &RepoFiles) -> Loaded {
+    load_with(files, &Zones::bundled())
+}
+
+/// Loads a config repo with a zone database of the caller's choice.
+pub fn load_with(files: &RepoFiles, zones: &Zones) -> Loaded {
     let mut sink = Sink::default();
-    let repo = raw_repo(files, &mut sink).and_then(|raw| model(files, raw, &mut sink));
+    let repo = raw_repo(files, &mut sink).and_then(|raw| model(files, raw, zones, &mut sink));
     let findings = with_excerpts(sink.into_findings(), files);
     Loaded { repo: repo.filter(|_| !has_errors(&findings)), findings }
 }
@@ -110,7 +116,8 @@ fn folder_files<T: FromStr<Err = crate::ids::InvalidId> + Ord>(files: &RepoFiles
                 Err(error) => sink.push(Finding::error("bad_name", Place::file(path.clone()), error.to_string())),
             },
             (Some(_), false) => {
-                let finding = Finding::error("stray_file", Place::file(path.clone()), format!("`{folder}` has no folders: this file is not read"));
+                let finding =
+                    Finding::error("stray_file", Place::file(path.clone()), format!("`{folder}` has no folders: this file is not read"));
                 sink.push(finding.hint(format!("move it directly into `{folder}`")));
             }
             (None, _) if name.ends_with(".yml") || name.ends_with(".json") => {
@@ -161,8 +168,8 @@ fn has_compose_file(files: &RepoFiles, folder: &RepoPath, sink: &mut Sink) -> bo
     false
 }
 
-fn model(files: &RepoFiles, raw: RawRepo, sink: &mut Sink) -> Option<Repo> {
-    let checked = check::check(files, &raw, sink);
+fn model(files: &RepoFiles, raw: RawRepo, zones: &Zones, sink: &mut Sink) -> Option<Repo> {
+    let checked = check::check(files, &raw, zones, sink);
     let mut stacks = BTreeMap::new();
     for (name, environment) in &raw.environments {
         for (stack, ..) in environment.stacks.iter().filter(|(stack, ..)| raw.stacks.contains(stack)) {

@@ -7,7 +7,5 @@ mod load;
 mod model;
 mod raw;
 
-pub use load::{Loaded, SETTINGS_FILE, load};
+pub use load::{Loaded, SETTINGS_FILE, load, load_with};
 pub use model::*;
-pub use raw::SCHEMA;
-pub(crate) use raw::schema;

@@ -6,11 +6,9 @@ use super::model::{ApprovalPolicy, ApprovalsRequired, BotIdentity, Person, Place
 use crate::calendar::{RawCalendar, RawFreeze, RawWindow, RawWindows};
 use crate::compose::duration_ms;
 use crate::ids::{EnvironmentName, PersonName, RoleName, StackName};
-use crate::yaml::{Fields, Key, Node, Sink, Span, Value, boolean, entries, integer, items, parsed, text};
+use crate::yaml::{Fields, Key, Node, Sink, Span, Value, boolean, entries, integer, items, parsed, schema, text};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The version of the format that this program reads.
-pub const SCHEMA: u32 = 1;
 /// Longest name of a person in commits, in characters.
 const FULL_NAME_MAX_CHARS: usize = 200;
 /// Most approvals that an environment may ask for.
@@ -26,7 +24,8 @@ pub(super) struct RawSettings {
 /// `environments/<name>.yaml`.
 pub(super) struct RawEnvironment {
     pub(super) stacks: Vec<(StackName, Span, RawPlacement)>,
-    pub(super) calendar: RawCalendar,
+    /// None: its form is wrong already, which is in the findings.
+    pub(super) calendar: Option<RawCalendar>,
     /// Where the calendar's parts are written.
     pub(super) calendar_places: CalendarPlaces,
     pub(super) approvals: ApprovalPolicy,
@@ -55,21 +54,6 @@ pub(super) struct RawHost {
     pub(super) environment: Option<(EnvironmentName, Span)>,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) events_key: Option<String>,
-}
-
-/// The first key of each of our files.
-pub(crate) fn schema(fields: &mut Fields<'_>, sink: &mut Sink) {
-    let Some(node) = fields.get("schema") else {
-        let finding = fields.span.error("missing_schema", "`schema` is missing");
-        sink.push(finding.hint(format!("write `schema: {SCHEMA}` as the first line: it says which version of the format this is")));
-        return;
-    };
-    if let Some(version) = integer::<u32>(node, 0..=1_000_000, sink)
-        && version != SCHEMA
-    {
-        let finding = node.span.error("unknown_schema", format!("this program reads schema {SCHEMA}, not {version}"));
-        sink.push(finding.hint(format!("write `schema: {SCHEMA}`, or use a version of Tidegate that reads {version}")));
-    }
 }
 
 pub(super) fn settings(node: &Node, sink: &mut Sink) -> Option<RawSettings> {
@@ -113,7 +97,9 @@ fn environments(node: &Node, sink: &mut Sink) -> Vec<(EnvironmentName, Span)> {
         }
     }
     if found.is_empty() && matches!(&node.value, Value::Sequence(items) if items.is_empty()) {
-        sink.push(node.span.error("missing_value", "there is no environment").hint("write, for example, `environments: [staging, production]`"));
+        sink.push(
+            node.span.error("missing_value", "there is no environment").hint("write, for example, `environments: [staging, production]`"),
+        );
     }
     found
 }
@@ -141,7 +127,9 @@ fn commit_name(node: &Node, sink: &mut Sink) -> Option<String> {
     if !name.is_empty() && name.chars().count() <= FULL_NAME_MAX_CHARS && !name.contains(['<', '>', '\n', '\r']) {
         return Some(name.to_owned());
     }
-    sink.push(node.span.error("bad_value", "this name cannot stand in a commit").hint("use one line without `<` and `>`, up to 200 characters"));
+    sink.push(
+        node.span.error("bad_value", "this name cannot stand in a commit").hint("use one line without `<` and `>`, up to 200 characters"),
+    );
     None
 }
 
@@ -189,7 +177,8 @@ pub(super) fn environment(node: &Node, sink: &mut Sink) -> Option<RawEnvironment
         freezes: fields.some("freezes").cloned(),
         cutoff: fields.get("cutoff").cloned(),
     };
-    let calendar = calendar(&places, sink);
+    let before = sink.len();
+    let calendar = Some(calendar(&places, sink)).filter(|_| sink.len() == before);
     let mut approval_roles = Vec::new();
     let approvals_span = fields.entry("approvals").map(|(key, _)| key.span.clone());
     let approvals = match fields.get("approvals") {
@@ -214,7 +203,8 @@ fn placement(node: &Node, sink: &mut Sink) -> Option<RawPlacement> {
 fn label_map(labels: &[(Key, Node)], sink: &mut Sink) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for (key, node) in labels {
-        let fine = (1..=63).contains(&key.text.len()) && key.text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/'));
+        let fine = (1..=63).contains(&key.text.len())
+            && key.text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/'));
         if !fine {
             let finding = key.span.error("bad_name", "this is not the name of a label");
             sink.push(finding.hint("use 1 to 63 letters, digits, `-`, `_`, `.` or `/`"));
@@ -231,7 +221,9 @@ fn approvals(node: &Node, role_places: &mut Vec<(RoleName, Span)>, sink: &mut Si
     }
     if !matches!(node.value, Value::Mapping(_)) {
         let finding = node.span.error("wrong_type", "`approvals` is neither `none` nor a rule");
-        sink.push(finding.hint("write `approvals: none`, or `approvals: { count: 1, roles: [engineer] }`; without the key agents follow the tip"));
+        sink.push(
+            finding.hint("write `approvals: none`, or `approvals: { count: 1, roles: [engineer] }`; without the key agents follow the tip"),
+        );
         return ApprovalPolicy::FollowTip;
     }
     let Some(mut fields) = Fields::of(node, "`approvals`", sink) else { return ApprovalPolicy::FollowTip };

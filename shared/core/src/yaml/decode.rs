@@ -7,6 +7,9 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+/// The version of the format of our own files that this program reads.
+pub const SCHEMA: u32 = 1;
+
 /// Most findings kept: a broken file of thousands of lines needs no thousand sentences.
 pub const FINDINGS_MAX: usize = 500;
 
@@ -227,5 +230,20 @@ impl<'a> Fields<'a> {
                 }
             }
         }
+    }
+}
+
+/// `schema`, the first key of each of our files.
+pub fn schema(fields: &mut Fields<'_>, sink: &mut Sink) {
+    let Some(node) = fields.get("schema") else {
+        let finding = fields.span.error("missing_schema", "`schema` is missing");
+        sink.push(finding.hint(format!("write `schema: {SCHEMA}` as the first line: it says which version of the format this is")));
+        return;
+    };
+    if let Some(version) = integer::<u32>(node, 0..=1_000_000, sink)
+        && version != SCHEMA
+    {
+        let finding = node.span.error("unknown_schema", format!("this program reads schema {SCHEMA}, not {version}"));
+        sink.push(finding.hint(format!("write `schema: {SCHEMA}`, or use a version of Tidegate that reads {version}")));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::decode::{FINDINGS_MAX, Sink};
 use super::node::{Key, Node, Span, Style, Tag, Value};
-use crate::findings::{Finding, Place};
+use crate::findings::{Finding, Place, is_harmless};
 use crate::ids::RepoPath;
 use granit_parser::{Event, Parser, ScalarStyle};
 use std::collections::{HashMap, HashSet};
@@ -27,8 +27,7 @@ pub struct Limits {
 pub const OWN_LIMITS: Limits = Limits { file_bytes: 1024 * 1024, depth: 16, nodes: 20_000, text_bytes: 512 * 1024, aliases: 0 };
 
 /// For Compose files: anchors and merge keys within a budget.
-pub const COMPOSE_LIMITS: Limits =
-    Limits { file_bytes: 1024 * 1024, depth: 24, nodes: 50_000, text_bytes: 1024 * 1024, aliases: 1_000 };
+pub const COMPOSE_LIMITS: Limits = Limits { file_bytes: 1024 * 1024, depth: 24, nodes: 50_000, text_bytes: 1024 * 1024, aliases: 1_000 };
 
 /// Reads a file. `None`: nothing in it but comments. Findings are errors that make the tree unusable.
 pub fn read(file: &RepoPath, bytes: &[u8], limits: &Limits) -> Result<Option<Node>, Vec<Finding>> {
@@ -48,17 +47,6 @@ pub fn read(file: &RepoPath, bytes: &[u8], limits: &Limits) -> Result<Option<Nod
         return Err(strange);
     }
     Builder::new(file, source, limits).run()
-}
-
-/// May this character stand in a config file? Controls other than tab and line ends, and the marks that reorder or
-/// hide text on a screen, may not: what a reviewer sees must be what runs.
-pub(crate) fn is_harmless(c: char) -> bool {
-    match c {
-        '\t' | '\n' | '\r' => true,
-        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' => false,
-        '\u{61c}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{2028}' | '\u{2029}' => false,
-        c => !c.is_control(),
-    }
 }
 
 fn strange_characters(file: &Arc<RepoPath>, source: &str) -> Vec<Finding> {
@@ -123,7 +111,13 @@ struct Builder<'a> {
 }
 
 /// Stops the reading: the tree cannot be finished.
-struct Stop(Finding);
+struct Stop(Box<Finding>);
+
+impl From<Finding> for Stop {
+    fn from(finding: Finding) -> Stop {
+        Stop(Box::new(finding))
+    }
+}
 
 impl<'a> Builder<'a> {
     fn new(file: Arc<RepoPath>, source: &'a str, limits: &'a Limits) -> Builder<'a> {
@@ -156,7 +150,7 @@ impl<'a> Builder<'a> {
                 Err(error) => Err(self.syntax(&error)),
             };
             if let Err(Stop(finding)) = step {
-                self.sink.push(finding);
+                self.sink.push(*finding);
                 return Err(self.sink.into_findings());
             }
         }
@@ -166,8 +160,8 @@ impl<'a> Builder<'a> {
     fn syntax(&self, error: &granit_parser::ScanError) -> Stop {
         let mark = error.marker();
         let span = Span { file: self.file.clone(), line: number(mark.line()).max(1), column: number(mark.col() + 1), length: 1 };
-        Stop(match error.kind() {
-            granit_parser::ErrorKind::UnknownAnchor { .. } => span.error("yaml_alias", "this alias names no anchor above it"),
+        Stop::from(match error.kind() {
+            granit_parser::ErrorKind::UnknownAnchor => span.error("yaml_alias", "this alias names no anchor above it"),
             _ if self.stack.len() >= self.limits.depth => self.too_deep(&span),
             _ => span.error("yaml_syntax", format!("this is not valid YAML: {}", error.info())),
         })
@@ -183,7 +177,9 @@ impl<'a> Builder<'a> {
             Event::DocumentStart(..) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    return Err(Stop(span.error("yaml_documents", "a second document (`---`) begins here").hint("keep one per file")));
+                    return Err(Stop::from(
+                        span.error("yaml_documents", "a second document (`---`) begins here").hint("keep one per file"),
+                    ));
                 }
                 Ok(())
             }
@@ -239,10 +235,10 @@ impl<'a> Builder<'a> {
         self.nodes = self.nodes.saturating_add(nodes);
         self.bytes = self.bytes.saturating_add(bytes);
         if self.nodes > self.limits.nodes {
-            return Err(Stop(span.error("too_many_nodes", format!("more than {} values in one file", self.limits.nodes))));
+            return Err(Stop::from(span.error("too_many_nodes", format!("more than {} values in one file", self.limits.nodes))));
         }
         if self.bytes > self.limits.text_bytes {
-            return Err(Stop(span.error("too_much_text", format!("more than {} bytes of text in one file", self.limits.text_bytes))));
+            return Err(Stop::from(span.error("too_much_text", format!("more than {} bytes of text in one file", self.limits.text_bytes))));
         }
         Ok(())
     }
@@ -252,7 +248,7 @@ impl<'a> Builder<'a> {
             return Ok(());
         }
         if self.limits.aliases == 0 {
-            return Err(Stop(node.span.error("yaml_anchor", "anchors and aliases are not allowed in this file")));
+            return Err(Stop::from(node.span.error("yaml_anchor", "anchors and aliases are not allowed in this file")));
         }
         let (nodes, bytes, depth) = cost;
         self.anchors.insert(anchor, Anchored { node: node.clone(), nodes, bytes, depth });
@@ -273,7 +269,7 @@ impl<'a> Builder<'a> {
     /// Adds a finding that lets the reading go on, up to the limit.
     fn complain(&mut self, finding: Finding) -> Result<(), Stop> {
         if self.sink.len() + 1 >= FINDINGS_MAX {
-            return Err(Stop(finding));
+            return Err(Stop::from(finding));
         }
         self.sink.push(finding);
         Ok(())
@@ -289,12 +285,12 @@ impl<'a> Builder<'a> {
 
     fn open(&mut self, span: Span, tag: Option<Tag>, anchor: usize, content: Content) -> Result<(), Stop> {
         if self.stack.len() >= self.limits.depth {
-            return Err(Stop(self.too_deep(&span)));
+            return Err(Stop::from(self.too_deep(&span)));
         }
         let (start_nodes, start_bytes) = (self.nodes, self.bytes);
         self.spend(1, 0, &span)?;
         if matches!(self.stack.last(), Some(Open { content: Content::Mapping { key: None, .. }, .. })) {
-            return Err(Stop(span.error("yaml_key", "a key must be plain text")));
+            return Err(Stop::from(span.error("yaml_key", "a key must be plain text")));
         }
         self.stack.push(Open { span, tag, anchor, start_nodes, start_bytes, content });
         Ok(())
@@ -325,7 +321,7 @@ impl<'a> Builder<'a> {
         };
         for source in sources {
             let Value::Mapping(from) = &source.value else {
-                return Err(Stop(source.span.error("yaml_merge", format!("`<<` takes mappings, found {}", source.kind()))));
+                return Err(Stop::from(source.span.error("yaml_merge", format!("`<<` takes mappings, found {}", source.kind()))));
             };
             for (key, node) in from {
                 if seen.insert(key.text.clone()) {
@@ -343,14 +339,14 @@ impl<'a> Builder<'a> {
                 0 => "anchors and aliases are not allowed in this file".to_owned(),
                 most => format!("more than {most} aliases in one file"),
             };
-            return Err(Stop(span.error("yaml_alias", message)));
+            return Err(Stop::from(span.error("yaml_alias", message)));
         }
         let Some(anchored) = self.anchors.get(&id) else {
-            return Err(Stop(span.error("yaml_alias", "this alias stands inside what it names")));
+            return Err(Stop::from(span.error("yaml_alias", "this alias stands inside what it names")));
         };
         let (nodes, bytes, depth) = (anchored.nodes, anchored.bytes, anchored.depth);
         if self.stack.len() + depth > self.limits.depth {
-            return Err(Stop(self.too_deep(span)));
+            return Err(Stop::from(self.too_deep(span)));
         }
         self.spend(nodes, bytes, span)?;
         let node = match self.anchors.get(&id) {
@@ -372,7 +368,7 @@ impl<'a> Builder<'a> {
             Content::Mapping { entries, seen, key, merged } => match key.take() {
                 None => {
                     let Value::Scalar(text, _) = node.value else {
-                        return Err(Stop(node.span.error("yaml_key", "a key must be plain text")));
+                        return Err(Stop::from(node.span.error("yaml_key", "a key must be plain text")));
                     };
                     *key = Some(Key { text, span: node.span });
                 }

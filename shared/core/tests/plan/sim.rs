@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::calendar::{Decision, Rule, RuleKind, State};
-use tidegate_core::compose::{Condition, ContainerModel, Dependency, Mount, MountSource, Port, Protocol, PullPolicy, Service, StackModel};
+use tidegate_core::compose::{Condition, ContainerModel, Dependency, Mount, MountSource, Port, Protocol, Service, StackModel};
 use tidegate_core::desired::{DesiredStack, Naming, Source, desired_stack};
 use tidegate_core::ids::{CommitId, ReleaseNumber, ServiceName, StackName};
 use tidegate_core::observed::{ContainerState, Health, HeldPort, ObservedContainer, ObservedHost, ObservedNetwork};
@@ -33,15 +33,7 @@ pub(crate) fn service(version: u32) -> Service {
     };
     let mut container = ContainerModel::new(image);
     container.networks.insert("default".into(), Default::default());
-    Service {
-        container,
-        replicas: 1,
-        depends_on: BTreeMap::new(),
-        pull_policy: PullPolicy::Missing,
-        update: Default::default(),
-        constraints: Vec::new(),
-        release: Default::default(),
-    }
+    Service::new(container)
 }
 
 impl StackOf {

@@ -1,0 +1,47 @@
+//! Loading a config repo: the example that people start from, and what `load` says about repos with mistakes.
+
+mod support;
+
+use support::{errors, example, files};
+use tidegate_core::compose::{HealthTest, MountSource, Restart};
+use tidegate_core::findings::{Style, render};
+use tidegate_core::ids::{EnvironmentName, StackName};
+use tidegate_core::repo::{ApprovalPolicy, load};
+
+#[test]
+fn the_example_repo_is_valid_and_means_what_it_says() {
+    let files = example("shop");
+    let loaded = load(&files);
+    assert_eq!(render(&loaded.findings, &files, Style::Plain), "");
+    let repo = loaded.repo.unwrap();
+    let production: EnvironmentName = "production".parse().unwrap();
+    let staging: EnvironmentName = "staging".parse().unwrap();
+    let shop: StackName = "shop".parse().unwrap();
+    assert_eq!(repo.settings.environments, [staging.clone(), production.clone()]);
+    assert_eq!(repo.environment(&staging).unwrap().approvals, ApprovalPolicy::None);
+
+    let stack = &repo.stacks[&(production, shop.clone())];
+    let web = &stack.services["web"].container;
+    assert_eq!(web.image.to_string(), "registry.example.org/shop/web:1.4.2");
+    assert_eq!(web.ports.iter().map(|port| (port.published, port.target)).collect::<Vec<_>>(), [(Some(80), 8080)]);
+    assert_eq!(web.environment["LOG_LEVEL"], "warn");
+    assert_eq!(web.restart, Restart::UnlessStopped);
+    assert_eq!((web.nano_cpus, web.memory_bytes), (Some(1_500_000_000), Some(512 << 20)));
+    assert!(matches!(&web.healthcheck.as_ref().unwrap().test, HealthTest::Cmd(words) if words[0] == "/shop"));
+    assert!(matches!(&web.mounts[0].source, MountSource::Repo { path, .. } if path.as_str() == "stacks/shop/config/web.toml"));
+    let api = &stack.services["api"].container;
+    assert_eq!(api.command.as_deref().unwrap(), ["serve", "--listen", "0.0.0.0:9000"]);
+    assert_eq!((api.environment["POOL_SIZE"].as_str(), api.environment.len()), ("20", 3));
+
+    let stack = &repo.stacks[&(staging, shop)];
+    let web = &stack.services["web"].container;
+    assert_eq!(web.ports[0].published, Some(8080));
+    assert_eq!(web.environment["LOG_LEVEL"], "info");
+    assert_eq!(stack.volumes.keys().collect::<Vec<_>>(), ["data"]);
+    assert!(stack.networks.contains_key("default"));
+}
+
+#[test]
+fn an_empty_repo_says_what_is_missing() {
+    assert_eq!(errors(&files(&[])), ["tidegate.yaml: missing_file"]);
+}
