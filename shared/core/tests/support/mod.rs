@@ -1,5 +1,5 @@
 //! Builders shared by the tests of the reading half of the core.
-#![allow(dead_code, reason = "each test program uses its part")]
+#![allow(dead_code, clippy::unwrap_used, reason = "each test program uses its part; a broken fixture is a failing test")]
 
 use std::path::{Path, PathBuf};
 use tidegate_core::files::{File, RepoFiles};
