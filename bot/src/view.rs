@@ -4,6 +4,7 @@
 //! Texts are as people wrote them (names, subjects, reasons): whoever renders a view escapes them.
 //! Lists come in the order in which they are shown.
 
+pub use crate::chat::Tone;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -379,20 +380,6 @@ pub struct ResultView {
     pub words: String,
     /// The last log lines, where it failed.
     pub log: Vec<String>,
-}
-
-/// How a line is to be taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Tone {
-    /// Nothing special.
-    Plain,
-    /// It went well.
-    Good,
-    /// Somebody should look.
-    Warning,
-    /// It went wrong.
-    Bad,
 }
 
 /// Something that happened to a release.

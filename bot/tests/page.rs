@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tidegate_bot::command::Command;
 use tidegate_bot::page::{Page, Settings, router};
 use tidegate_bot::request::{Ask, Reply, Request as Asked};
-use tidegate_bot::view::{CommitLine, Trouble, View};
+use tidegate_bot::view::{CommitLine, HostView, Trouble, View};
 use tokio::sync::{mpsc, oneshot, watch};
 use tower::ServiceExt;
 
@@ -331,4 +331,18 @@ async fn assets_are_kept_for_good_and_named_by_content() {
     }
     assert!(html.contains("has not read the config repo yet"));
     assert!(!html.contains("You are"), "no console, no forms");
+}
+
+#[tokio::test]
+async fn five_thousand_hosts_stay_one_readable_page() {
+    let mut view = sample::view(now());
+    let one = view.environments[1].hosts[0].clone();
+    let mut all: Vec<_> = (0..5_000).map(|number| HostView { name: format!("web-{number}").parse().unwrap(), ..one.clone() }).collect();
+    all[4_999].silent = true;
+    view.environments[1].hosts = all;
+    let (_, html) = world(view).get("/").await;
+    assert!(html.len() < 400_000, "{} bytes", html.len());
+    for shown in ["5000 hosts, 1 silent or in trouble", "10000/10000", "and 4940 more hosts", "web-4999"] {
+        assert!(html.contains(shown), "{shown}");
+    }
 }

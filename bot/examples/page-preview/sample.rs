@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use tidegate_bot::command::Command;
-use tidegate_bot::request::{Ask, CandidateRef, Outcome, Reply, Request};
+use tidegate_bot::request::{Ask, CandidateRef, Committed, Outcome, Reply, Request};
 use tidegate_bot::view::*;
 use tidegate_core::events::ServiceStatus;
 use tidegate_core::ids::{CommitId, ContentId, ReleaseNumber};
@@ -353,7 +353,13 @@ pub fn answer(view: &mut View, request: &Request) -> Reply {
         Ask::Command { command, .. } => format!("Nothing is behind this page, so `{}` changes nothing.", command.word()),
     };
     let candidate = CandidateRef { environment: id("production"), release: ReleaseNumber(41), commit: commit('e'), stacks: Vec::new() };
-    let outcome = if matches!(request.ask, Ask::Line(_)) { Outcome::Help } else { Outcome::Rejected(candidate) };
+    let outcome = match &request.ask {
+        Ask::Command { command: Command::Approve { .. }, .. } => {
+            Outcome::Released(Committed { candidate, lock_commit: commit('a'), waiting: None })
+        }
+        Ask::Command { command: Command::Reject { .. }, .. } => Outcome::Rejected(candidate),
+        _ => Outcome::Help,
+    };
     Reply { outcome, words, person: who.parse().ok() }
 }
 

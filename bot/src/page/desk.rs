@@ -4,6 +4,7 @@ use crate::command::{Command, clean_reason};
 use crate::platforms::local::Asked;
 use crate::request::{Ask, Reply};
 use crate::view::Tone;
+use crate::words;
 use serde::Deserialize;
 use tidegate_core::ids::ReleaseNumber;
 use tidegate_core::policy::Subject;
@@ -30,11 +31,7 @@ impl Answer {
 
 impl From<Reply> for Answer {
     fn from(reply: Reply) -> Answer {
-        let tone = match &reply.outcome {
-            outcome if outcome.is_refusal() => Tone::Warning,
-            outcome if outcome.is_public() => Tone::Good,
-            _ => Tone::Plain,
-        };
+        let tone = words::outcome_tone(&reply.outcome);
         Answer { words: reply.words, tone }
     }
 }

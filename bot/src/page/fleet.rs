@@ -12,6 +12,8 @@ use tidegate_core::ids::{ServiceName, StackName};
 
 /// A cell lists this many hosts one by one; more are grouped by what they run.
 const HOSTS_LISTED_MAX: usize = 6;
+/// An opened list shows this many hosts, those in trouble first, and counts the rest.
+const HOSTS_OPENED_MAX: usize = 60;
 
 /// The grid.
 pub fn section(view: &View, now: Timestamp) -> Markup {
@@ -130,9 +132,16 @@ fn grouped(group: &Group<'_>, now: Timestamp) -> Markup {
         span.copies title="copies that run, of those wanted" { (sum(|s| s.running)) "/" (sum(|s| s.wanted)) }
         details.host {
             summary { (count(group.len(), "host", "hosts")) }
-            ul.entries { @for entry in group { li { (single(entry, now)) } } }
+            ul.entries {
+                @for entry in group.iter().take(HOSTS_OPENED_MAX) { li { (single(entry, now)) } }
+                (not_listed(group.len()))
+            }
         }
     }
+}
+
+fn not_listed(all: usize) -> Markup {
+    html! { @if all > HOSTS_OPENED_MAX { li.quiet { "and " (count(all - HOSTS_OPENED_MAX, "more host", "more hosts")) } } }
 }
 
 fn hosts_row(view: &View, now: Timestamp) -> Markup {
@@ -150,15 +159,17 @@ fn hosts_row(view: &View, now: Timestamp) -> Markup {
 }
 
 fn host_summary(environment: &EnvironmentView) -> String {
-    let silent = environment.hosts.iter().filter(|host| host.silent || host.heard_at.is_none()).count();
+    let in_trouble = environment.hosts.iter().filter(|host| needs_a_look(host)).count();
     let all = count(environment.hosts.len(), "host", "hosts");
-    if silent == 0 { all } else { format!("{all}, {silent} silent") }
+    if in_trouble == 0 { all } else { format!("{all}, {in_trouble} silent or in trouble") }
 }
 
 fn host_list(environment: &EnvironmentView, now: Timestamp) -> Markup {
+    let mut hosts: Vec<&HostView> = environment.hosts.iter().collect();
+    hosts.sort_by_key(|host| !needs_a_look(host));
     html! {
         ul.hosts {
-            @for host in &environment.hosts {
+            @for host in hosts.into_iter().take(HOSTS_OPENED_MAX) {
                 li {
                     span.host { (host.name) } " "
                     @match host.heard_at {
@@ -171,6 +182,11 @@ fn host_list(environment: &EnvironmentView, now: Timestamp) -> Markup {
                     @for trouble in &host.troubles { p.trouble { (icon("question")) span { (prose(trouble)) } } }
                 }
             }
+            (not_listed(environment.hosts.len()))
         }
     }
+}
+
+fn needs_a_look(host: &HostView) -> bool {
+    host.silent || host.heard_at.is_none() || !host.troubles.is_empty()
 }
