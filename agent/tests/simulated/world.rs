@@ -7,8 +7,8 @@ use tidegate_agent::engine::Engine;
 use tidegate_agent::engine::simulated::Simulated;
 use tidegate_core::calendar::Decision;
 use tidegate_core::compose::{
-    Condition, ContainerModel, Dependency, HealthTest, Healthcheck, ImageRef, Mount, MountSource, Port, Protocol, PullPolicy, ReleaseKnobs,
-    Service, StackModel,
+    Condition, ContainerModel, Dependency, HealthTest, Healthcheck, ImageRef, Mount, MountSource, Port, Protocol, ReleaseKnobs, Service,
+    StackModel,
 };
 use tidegate_core::desired::{DesiredStack, Naming, Source, desired_stack};
 use tidegate_core::ids::{CommitId, ReleaseNumber, ServiceName, StackName};
@@ -38,15 +38,7 @@ pub(crate) fn service(version: u32) -> Service {
         start_period_ms: None,
         start_interval_ms: None,
     });
-    Service {
-        container,
-        replicas: 1,
-        depends_on: BTreeMap::new(),
-        pull_policy: PullPolicy::Missing,
-        update: Default::default(),
-        constraints: Vec::new(),
-        release: ReleaseKnobs { bake_ms: Some(2_000), health_timeout_ms: Some(30_000) },
-    }
+    Service { release: ReleaseKnobs { bake_ms: Some(2_000), health_timeout_ms: Some(30_000) }, ..Service::new(container) }
 }
 
 pub(crate) fn port(published: u16) -> Port {
