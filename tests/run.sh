@@ -16,7 +16,7 @@ cd "$ROOT"
 
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$ROOT/target}
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
-# Everything that the tests make on the engine carries the label tidegate.test=<this>…: what is swept at the end.
+# Everything that the tests make on the engine has this in its labels: it is swept at the end.
 TIDEGATE_TEST_RUN=${TIDEGATE_TEST_RUN:-t$(od -An -N4 -tx4 /dev/urandom | tr -d ' ')}
 export TIDEGATE_TEST_RUN
 CACHE=$CARGO_TARGET_DIR/test-cache
@@ -92,7 +92,7 @@ sweep() {
     local id label kind
     for kind in container network volume; do
         while read -r id label; do
-            [[ $label == "$TIDEGATE_TEST_RUN"* ]] || continue
+            [[ $label == *"$TIDEGATE_TEST_RUN"* ]] || continue
             case $kind in
             container) docker rm -f -v "$id" >/dev/null 2>&1 || true ;;
             *) docker $kind rm "$id" >/dev/null 2>&1 || true ;;
@@ -100,12 +100,19 @@ sweep() {
             printf '  left over and removed: %s %s\n' "$kind" "$id"
         done < <(leftovers $kind)
     done
+    for id in $(docker image ls --quiet --filter "label=tidegate.test=$TIDEGATE_TEST_RUN" | sort -u); do
+        docker image rm -f "$id" >/dev/null 2>&1 || true
+    done
 }
+
+# What agents made carries their scope, with a host's name that has the run in it; the rest carries tidegate.test.
 leftovers() { # KIND
-    local format='{{.ID}} {{.Label "tidegate.test"}}' list="docker $1 ls"
+    local key id='{{.ID}}' list="docker $1 ls"
     [ "$1" = container ] && list='docker container ls --all'
-    [ "$1" = volume ] && format='{{.Name}} {{.Label "tidegate.test"}}'
-    $list --filter label=tidegate.test --format "$format" 2>/dev/null || true
+    [ "$1" = volume ] && id='{{.Name}}'
+    for key in tidegate.test tidegate.scope; do
+        $list --filter "label=$key" --format "$id {{.Label \"$key\"}}" 2>/dev/null || true
+    done
 }
 
 STAGE_NAME='' STAGE_BEGAN=0

@@ -66,8 +66,6 @@ pub fn host(environment: &str, events_key: &str) -> String {
 /// `stacks/shop/compose.yaml`: services on the demo image.
 #[derive(Debug, Clone)]
 pub struct Shop {
-    /// Value of the label `tidegate.test`, by which leftovers are found.
-    pub run: String,
     /// Services in order.
     pub services: Vec<ShopService>,
 }
@@ -83,18 +81,30 @@ pub struct ShopService {
     pub lines: Vec<String>,
     /// How many copies.
     pub replicas: u32,
+    /// `healthcheck:`, as YAML; empty: the service has none.
+    pub healthcheck: String,
 }
+
+/// A check every 300 ms with the demo service's own command.
+const HEALTHCHECK: &str = "{ test: [CMD, /app, healthcheck], interval: 300ms, timeout: 3s, retries: 3 }";
 
 impl ShopService {
     /// One copy without anything special.
     pub fn new(name: &str, image: &str) -> ShopService {
-        ShopService { name: name.to_owned(), image: image.to_owned(), lines: Vec::new(), replicas: 1 }
+        ShopService { name: name.to_owned(), image: image.to_owned(), lines: Vec::new(), replicas: 1, healthcheck: HEALTHCHECK.into() }
     }
 
     /// Adds a line of YAML.
     #[must_use]
     pub fn line(mut self, line: impl Into<String>) -> ShopService {
         self.lines.push(line.into());
+        self
+    }
+
+    /// Takes the health check away.
+    #[must_use]
+    pub fn without_healthcheck(mut self) -> ShopService {
+        self.healthcheck.clear();
         self
     }
 
@@ -107,6 +117,11 @@ impl ShopService {
 }
 
 impl Shop {
+    /// A shop of these services.
+    pub fn of(services: Vec<ShopService>) -> Shop {
+        Shop { services }
+    }
+
     /// The Compose file.
     pub fn to_yaml(&self) -> String {
         let mut text = String::from("services:\n");
@@ -114,16 +129,44 @@ impl Shop {
             // Writing to a string cannot fail.
             let _written = write!(
                 text,
-                "  {}:\n    image: {}\n    labels: {{ tidegate.test: {} }}\n    stop_grace_period: 3s\n    \
-                 healthcheck: {{ test: [CMD, /app, healthcheck], interval: 300ms, timeout: 3s, retries: 3 }}\n    \
+                "  {}:\n    image: {}\n    stop_grace_period: 3s\n    \
                  deploy: {{ replicas: {} }}\n",
-                service.name, service.image, self.run, service.replicas
+                service.name, service.image, service.replicas
             );
+            if !service.healthcheck.is_empty() {
+                let _written = writeln!(text, "    healthcheck: {}", service.healthcheck);
+            }
             for line in &service.lines {
                 let _written = writeln!(text, "    {line}");
             }
         }
-        let _written = write!(text, "networks:\n  default: {{ labels: {{ tidegate.test: {} }} }}\n", self.run);
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegate_core::files::RepoFiles;
+    use tidegate_core::findings::{Style, render};
+    use tidegate_core::repo;
+
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJfZ4K4m9Wk4n6dX3Ih4dMvXk2W1mX3y1o6Yx3rJ0Z1B";
+
+    #[test]
+    fn the_config_repo_of_a_world_has_no_findings() {
+        let environments = [Environment::new("staging", Approvals::None), Environment::new("production", Approvals::Two)];
+        let services =
+            vec![ShopService::new("web", "127.0.0.1:5000/app:1").line("depends_on: [db]"), ShopService::new("db", "demo:2").replicas(3)];
+        let mut files = RepoFiles::default();
+        let mut add = |path: &str, text: &str| files.insert_text(path.parse().expect("a good path"), text);
+        add("tidegate.yaml", &settings(&environments, KEY));
+        for environment in &environments {
+            add(&format!("environments/{}.yaml", environment.name), &environment.to_yaml());
+            add(&format!("hosts/{}-1.yaml", environment.name), &host(&environment.name, KEY));
+        }
+        add("stacks/shop/compose.yaml", &Shop::of(services).to_yaml());
+        let loaded = repo::load(&files);
+        assert!(loaded.findings.is_empty(), "{}", render(&loaded.findings, &files, Style::Plain));
     }
 }

@@ -22,7 +22,7 @@ pub const ROLLOUT_LIMIT: Duration = Duration::from_secs(60);
 pub const STAY_TIME: Duration = Duration::from_secs(4);
 /// Longest time until a program answers.
 const START_LIMIT: Duration = Duration::from_secs(20);
-/// Between two polls of the agents and the bot, in seconds.
+/// Between two polls of the agents and the bot, in seconds, unless a test says otherwise.
 const POLL_SECS: f64 = 0.3;
 /// Where the engine listens unless `DOCKER_HOST` says otherwise.
 const SOCKET: &str = "/var/run/docker.sock";
@@ -34,12 +34,21 @@ pub struct Plan {
     pub environments: Vec<Environment>,
     /// The engine's socket.
     pub socket: String,
+    /// Between two polls of the agents and the bot, in seconds.
+    pub poll_secs: f64,
 }
 
 impl Plan {
     /// A world with these environments on the engine of this machine.
     pub fn new(environments: Vec<Environment>) -> Plan {
-        Plan { environments, socket: engine_socket() }
+        Plan { environments, socket: engine_socket(), poll_secs: POLL_SECS }
+    }
+
+    /// The same on another engine.
+    #[must_use]
+    pub fn on_engine(mut self, socket: &Path) -> Plan {
+        self.socket = socket.to_string_lossy().into_owned();
+        self
     }
 }
 
@@ -51,7 +60,7 @@ fn engine_socket() -> String {
 /// A fleet. Everything it made is removed when it goes.
 #[derive(Debug)]
 pub struct World {
-    /// The run's id: value of the label `tidegate.test`, part of every name.
+    /// The run's id: part of every name, also of the hosts' and so of the scopes that containers carry.
     pub run: String,
     /// The engineer's clone.
     pub checkout: Checkout,
@@ -66,6 +75,7 @@ pub struct World {
     /// The engine.
     pub engine: Engine,
     socket: String,
+    poll_secs: f64,
     repo_url: String,
     // Last, so that it goes when all that lives in it has gone.
     folder: TempDir,
@@ -116,6 +126,7 @@ impl World {
             repo_url: git.url("config.git"),
             git,
             socket: plan.socket,
+            poll_secs: plan.poll_secs,
             run,
             checkout,
             registry,
@@ -123,7 +134,7 @@ impl World {
             engine,
             folder,
         };
-        world.bot.write_settings(&world.folder.path().join("bot"), &world.repo_url)?;
+        world.write_bot_settings()?;
         for environment in &plan.environments {
             let agent = world.prepare_agent(&environment.name)?;
             world.agents.push(agent);
@@ -143,6 +154,21 @@ impl World {
         Ok(())
     }
 
+    fn write_bot_settings(&self) -> Result<()> {
+        let folder = self.folder.path().join("bot");
+        let text = format!(
+            "state_dir = \"{state}\"\nlisten = \"{listen}\"\naudience = \"{url}\"\npoll_interval_secs = {poll}\n\
+             signing_key = \"{key}\"\n[repo]\nurl = \"{repo}\"\n[local]\nenabled = true\n",
+            state = folder.join("state").display(),
+            listen = self.bot.url.trim_start_matches("http://"),
+            url = self.bot.url,
+            poll = self.poll_secs,
+            key = folder.join("signing.key").display(),
+            repo = self.repo_url,
+        );
+        std::fs::write(folder.join("bot.toml"), text).context("writing the bot's settings")
+    }
+
     fn prepare_agent(&self, environment: &str) -> Result<Agent> {
         let host = format!("{environment}-{}", self.run);
         let folder = self.folder.path().join(&host);
@@ -151,9 +177,10 @@ impl World {
         let port = free_port();
         let settings = folder.join("agent.toml");
         let text = format!(
-            "host = \"{host}\"\nstate_dir = \"{state}\"\npoll_interval_secs = {POLL_SECS}\nlisten = \"127.0.0.1:{port}\"\n\
+            "host = \"{host}\"\nstate_dir = \"{state}\"\npoll_interval_secs = {poll}\nlisten = \"127.0.0.1:{port}\"\n\
              name_prefix = \"{run}-{environment}-\"\n[repo]\nurl = \"{repo}\"\n[engine]\nsocket = \"{socket}\"\n[bot]\nurl = \"{bot}\"\n",
             state = folder.join("state").display(),
+            poll = self.poll_secs,
             run = self.run,
             repo = self.repo_url,
             socket = self.socket,
@@ -174,7 +201,7 @@ impl World {
 
     /// A shop with one service `web` at this version.
     pub fn shop(&self, version: u32) -> Shop {
-        Shop { run: self.run.clone(), services: vec![ShopService::new("web", &self.image(version))] }
+        Shop { services: vec![ShopService::new("web", &self.image(version))] }
     }
 
     /// Writes the stack and pushes it as the engineer; the commit's id.
@@ -353,18 +380,6 @@ impl Bot {
         let program =
             Program::new("bot", binary("tidegate-bot"), folder.join("log")).arg("--config").arg(folder.join("bot.toml").as_os_str());
         Ok(Bot { url, program })
-    }
-
-    fn write_settings(&self, folder: &Path, repo_url: &str) -> Result<()> {
-        let text = format!(
-            "state_dir = \"{state}\"\nlisten = \"{listen}\"\naudience = \"{url}\"\npoll_interval_secs = {POLL_SECS}\n\
-             signing_key = \"{key}\"\n[repo]\nurl = \"{repo_url}\"\n[local]\nenabled = true\n",
-            state = folder.join("state").display(),
-            listen = self.url.trim_start_matches("http://"),
-            url = self.url,
-            key = folder.join("signing.key").display(),
-        );
-        std::fs::write(folder.join("bot.toml"), text).context("writing the bot's settings")
     }
 }
 
