@@ -202,6 +202,11 @@ async fn what_is_for_one_person_is_shown_to_that_person_alone() {
         let request = Request::get("/").header("host", HOST).header("cookie", format!("tidegate-person={person}"));
         let html = text(world.send(request.body(Body::empty()).unwrap()).await).await;
         assert_eq!(html.contains("authors may not approve their own release"), sees, "{person}");
+        let request = Request::get("/api/view").header("host", HOST).header("cookie", format!("tidegate-person={person}"));
+        let view: serde_json::Value = serde_json::from_str(&text(world.send(request.body(Body::empty()).unwrap()).await).await).unwrap();
+        assert_eq!(view["cards"][0]["stage"], "needs_approval");
+        let lines = view["console"]["lines"].as_array().unwrap();
+        assert_eq!(lines.iter().any(|line| line["private_to"] == "bob"), sees, "{person}");
     }
 }
 

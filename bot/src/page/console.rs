@@ -27,13 +27,17 @@ pub fn section(console: &ConsoleView, speaker: Option<&ChatPerson>) -> Markup {
 
 /// What was said, as far as this person sees it.
 pub fn transcript(console: &ConsoleView, person: Option<&PersonName>) -> Markup {
-    let seen = |line: &&ChatLine| line.private_to.as_ref().is_none_or(|to| Some(to) == person);
     html! {
         // Upside down, so that it starts and stays at its end without a script; the list inside is in order.
         div #transcript.transcript role="log" aria-label="What was said" tabindex="0" {
-            ol { @for line in console.lines.iter().filter(seen) { (self::line(line)) } }
+            ol { @for line in console.lines.iter().filter(|line| is_seen(line, person)) { (self::line(line)) } }
         }
     }
+}
+
+/// Does this person see the line?
+pub fn is_seen(line: &ChatLine, person: Option<&PersonName>) -> bool {
+    line.private_to.as_ref().is_none_or(|to| Some(to) == person)
 }
 
 fn line(line: &ChatLine) -> Markup {

@@ -24,13 +24,13 @@ use crate::people::Actor;
 use crate::platforms::local;
 use crate::request::{Ask, Request};
 use crate::view::{ChatPerson, Tone, View};
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, Form, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, RETRY_AFTER, SET_COOKIE};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use axum::{Json, Router};
 use desk::{Answer, Pressed};
 use futures_util::StreamExt;
 use jiff::Timestamp;
@@ -59,7 +59,7 @@ const PERSON_COOKIE_SECS: u64 = 365 * 24 * 3_600;
 /// The script sends this with a form, to get the outcome alone in place of a redirect.
 const LIVE_HEADER: &str = "tidegate-live";
 
-/// The page's routes: `/`, `/live`, `/assets/*`, and the forms `/person`, `/say`, `/act`.
+/// The page's routes: `/`, `/live`, `/assets/*`, the forms `/person`, `/say`, `/act`, and `/api/view` for machines.
 pub fn router(page: Arc<Page>) -> Router {
     let allowed = Arc::new(page.settings.allowed_hosts.clone());
     let forms = Router::new()
@@ -71,6 +71,7 @@ pub fn router(page: Arc<Page>) -> Router {
     Router::new()
         .route("/", get(show))
         .route("/live", get(live))
+        .route("/api/view", get(api_view))
         .route(&assets::style().path, get(|| asset(assets::style())))
         .route(&assets::script().path, get(|| asset(assets::script())))
         .merge(forms)
@@ -115,6 +116,16 @@ async fn live(State(page): State<Arc<Page>>, headers: HeaderMap) -> Response {
         Ok::<_, Infallible>(Event::default().event("view").data(data))
     });
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
+}
+
+/// The snapshot as JSON; of the console only what this person, or everybody, sees.
+async fn api_view(State(page): State<Arc<Page>>, headers: HeaderMap) -> Response {
+    let mut view = View::clone(&page.view.borrow());
+    let person = chosen(&headers);
+    if let Some(console) = &mut view.console {
+        console.lines.retain(|line| console::is_seen(line, person.as_ref()));
+    }
+    ([(CACHE_CONTROL, "no-store")], Json(view)).into_response()
 }
 
 #[derive(Debug, Deserialize)]
