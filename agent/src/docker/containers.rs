@@ -160,7 +160,7 @@ async fn ours(docker: &Docker, name: &str, verb: &str) -> Result<Option<Containe
 }
 
 /// The engine also finds containers by the start of their id: only the exact name counts.
-async fn look(docker: &Docker, name: &str) -> Result<Option<ContainerInspectResponse>, Failed> {
+pub(super) async fn look(docker: &Docker, name: &str) -> Result<Option<ContainerInspectResponse>, Failed> {
     let call = Call::new(format!("look at {name}"), LOOK_LIMIT);
     match docker.run(call, |client| async move { client.inspect_container(name, None::<InspectContainerOptions>).await }).await {
         Ok(found) if found.name.as_deref().and_then(|n| n.strip_prefix('/')) == Some(name) => Ok(Some(found)),
@@ -182,7 +182,7 @@ pub(super) async fn inspect(docker: &Docker, name: &str) -> Result<Option<Contai
     Ok(look(docker, name).await?.map(|found| view(&found)))
 }
 
-fn view(found: &ContainerInspectResponse) -> ContainerView {
+pub(super) fn view(found: &ContainerInspectResponse) -> ContainerView {
     let state = found.state.as_ref();
     ContainerView {
         state: state.map_or(ContainerState::Gone, state_of),

@@ -6,6 +6,7 @@
 mod body;
 mod call;
 mod containers;
+mod known;
 mod labels;
 mod objects;
 mod observe;
@@ -17,6 +18,7 @@ pub use labels::SCOPE as SCOPE_LABEL;
 use crate::engine::{Belongs, ContainerView, Engine, EngineError, EngineInfo, LastWords};
 use bollard::ClientVersion;
 use call::Call;
+use known::{Known, Stale};
 use pump::Pump;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -55,12 +57,16 @@ struct Inner {
     /// The client with its negotiated version; none: negotiate first.
     client: tokio::sync::Mutex<Option<bollard::Docker>>,
     pump: Mutex<Option<Pump>>,
+    known: tokio::sync::Mutex<Option<Known>>,
+    stale: Stale,
 }
 
 impl Docker {
     /// Connects at the first call, so that an engine that is away now is no reason not to start.
     pub fn new(settings: Settings) -> Docker {
-        Docker { inner: Arc::new(Inner { settings, client: tokio::sync::Mutex::new(None), pump: Mutex::new(None) }) }
+        let inner =
+            Inner { settings, client: Default::default(), pump: Mutex::new(None), known: Default::default(), stale: Stale::default() };
+        Docker { inner: Arc::new(inner) }
     }
 
     /// The client; negotiates the API version if that is due.
@@ -108,6 +114,12 @@ impl Docker {
         &self.inner.settings.scope
     }
 
+    /// The stream that tells of every change, if it is open; opens it if not.
+    fn stream(&self) -> Option<pump::Stream> {
+        drop(self.news());
+        self.inner.pump.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(Pump::open_stream)
+    }
+
     fn news(&self) -> pump::News {
         let mut slot = self.inner.pump.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(news) = slot.as_ref().and_then(Pump::news) {
@@ -126,31 +138,45 @@ impl Engine for Docker {
         Ok(EngineInfo { version: version.version.unwrap_or_default(), api: api.to_string() })
     }
     async fn observe(&self) -> Result<ObservedHost, EngineError> {
-        observe::observe(self).await
+        known::observe(self).await
     }
     async fn pull(&self, image: &ImageRef, policy: PullPolicy) -> Result<(), EngineError> {
         pull::pull(self, image, policy).await
     }
     async fn create_network(&self, name: &str, network: &NetworkModel, stack: &StackName) -> Result<(), EngineError> {
-        objects::create_network(self, name, network, stack).await
+        let result = objects::create_network(self, name, network, stack).await;
+        self.inner.stale.objects();
+        result
     }
     async fn create_volume(&self, name: &str, volume: &VolumeModel, stack: &StackName) -> Result<(), EngineError> {
-        objects::create_volume(self, name, volume, stack).await
+        let result = objects::create_volume(self, name, volume, stack).await;
+        self.inner.stale.objects();
+        result
     }
     async fn create(&self, container: &DesiredContainer, belongs: &Belongs) -> Result<(), EngineError> {
-        containers::create(self, container, belongs).await
+        let result = containers::create(self, container, belongs).await;
+        self.inner.stale.container(&container.name);
+        result
     }
     async fn start(&self, name: &str) -> Result<(), EngineError> {
-        containers::start(self, name).await
+        let result = containers::start(self, name).await;
+        self.inner.stale.container(name);
+        result
     }
     async fn stop(&self, name: &str) -> Result<(), EngineError> {
-        containers::stop(self, name).await
+        let result = containers::stop(self, name).await;
+        self.inner.stale.container(name);
+        result
     }
     async fn remove(&self, name: &str) -> Result<(), EngineError> {
-        containers::remove(self, name).await
+        let result = containers::remove(self, name).await;
+        self.inner.stale.container(name);
+        result
     }
     async fn remove_network(&self, name: &str) -> Result<(), EngineError> {
-        objects::remove_network(self, name).await
+        let result = objects::remove_network(self, name).await;
+        self.inner.stale.objects();
+        result
     }
     async fn inspect(&self, name: &str) -> Result<Option<ContainerView>, EngineError> {
         containers::inspect(self, name).await

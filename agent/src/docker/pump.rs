@@ -10,23 +10,37 @@ use bollard::query_parameters::EventsOptions;
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 use tokio::sync::broadcast;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 /// News that a slow waiter may be behind by; one that is further behind just looks.
 const NEWS_MAX: usize = 1024;
 /// What can change what a plan says. Health checks also make an `exec_*` event each: those are left at the engine.
-const EVENTS: [&str; 8] = ["start", "die", "destroy", "health_status", "pause", "unpause", "rename", "oom"];
+const EVENTS: [&str; 9] = ["create", "start", "die", "destroy", "health_status", "pause", "unpause", "rename", "oom"];
+/// A stream that has not failed for this long after its start is taken for open: bollard does not tell.
+const OPEN_AFTER: Duration = Duration::from_secs(1);
 
 /// The reading task; ends when dropped.
 pub(super) struct Pump {
     sender: broadcast::WeakSender<Arc<str>>,
     cause: Cause,
+    started: Instant,
     _task: AbortOnDropHandle<()>,
 }
 
 /// Why the stream ended.
 type Cause = Arc<OnceLock<String>>;
+
+/// Which stream it was: another one after a break may have missed something in between.
+pub(super) struct Stream(Cause);
+
+impl PartialEq for Stream {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
 
 /// A place in the news: names of containers that something happened to.
 pub(super) struct News {
@@ -49,7 +63,14 @@ impl Pump {
             // Set before the sender is dropped: that is what wakes the waiters.
             told.set(why).ok();
         });
-        (Pump { sender: weak, cause: Arc::clone(&cause), _task: AbortOnDropHandle::new(task) }, News { receiver, cause })
+        let pump = Pump { sender: weak, cause: Arc::clone(&cause), started: Instant::now(), _task: AbortOnDropHandle::new(task) };
+        (pump, News { receiver, cause })
+    }
+
+    /// The stream, if it surely reads: then what it has not told has not happened.
+    pub(super) fn open_stream(&self) -> Option<Stream> {
+        let is_open = self.cause.get().is_none() && self.started.elapsed() >= OPEN_AFTER;
+        is_open.then(|| Stream(Arc::clone(&self.cause)))
     }
 
     /// A place in the news from now on; none: the stream has ended.
@@ -109,9 +130,16 @@ async fn read(engine: Weak<Inner>, since: Timestamp, sender: &broadcast::Sender<
             None => break forget(&engine, "the engine closed it").await,
             Some(Err(error)) => break forget(&engine, &error.to_string()).await,
             Some(Ok(event)) => {
-                let name = event.actor.and_then(|actor| actor.attributes).and_then(|mut attributes| attributes.remove("name"));
-                // Nobody may be waiting just now.
-                sender.send(name.unwrap_or_default().into()).ok();
+                let mut attributes = event.actor.and_then(|actor| actor.attributes).unwrap_or_default();
+                let Some(inner) = engine.upgrade() else { break "the agent stops".to_owned() };
+                for key in ["oldName", "name"] {
+                    let Some(name) = attributes.remove(key) else { continue };
+                    // A rename tells the old name with its slash.
+                    let name = name.trim_start_matches('/');
+                    inner.stale.container(name);
+                    // Nobody may be waiting just now.
+                    sender.send(name.into()).ok();
+                }
             }
         }
     }

@@ -316,3 +316,40 @@ async fn pulling_tells_no_from_not_now() {
     let registry = crate::fake::registry().await;
     assert!(is_verdict(world.docker.pull(&image(&registry), PullPolicy::Missing).await), "the registry knows no such image");
 }
+
+#[tokio::test]
+async fn what_is_known_without_asking_is_what_a_listing_says() {
+    let mut world = World::new().await;
+    let one = |world: &World, version| {
+        let mut web = world.checked(version);
+        web.container.ports = vec![Port { target: 8080, protocol: Protocol::Tcp, published: None, host_ip: Some("127.0.0.1".into()) }];
+        web.container.networks.insert("back".into(), Default::default());
+        web.release.bake_ms = Some(1_500);
+        world.desired(&world.stack(&[("web", web), ("api", world.service(1))]), u64::from(version))
+    };
+    let same = async |world: &World, what: &str| {
+        // Our own calls are known at once, what others do as soon as the engine tells.
+        until(what, async || world.docker.observe().await.unwrap() == fresh_of(world).observe().await.unwrap()).await;
+    };
+    // From some moment in the first rollout on the stream is taken for open, and listings are rare.
+    let stacks = [one(&world, 1), one(&world, 2)];
+    for stack in &stacks {
+        done(world.deploy(stack).await);
+        assert_eq!(world.docker.observe().await.unwrap(), fresh_of(&world).observe().await.unwrap(), "right after our own calls");
+    }
+    world.crash(&world.only("api").await).await;
+    same(&world, "a crash is known").await;
+    world.raw.pause_container(&world.only("web").await).await.unwrap();
+    same(&world, "a pause is known").await;
+    let remove = bollard::query_parameters::RemoveContainerOptions { force: true, ..Default::default() };
+    world.raw.remove_container(&world.only("api").await, Some(remove)).await.unwrap();
+    same(&world, "a removal is known").await;
+    done(world.deploy(&stacks[1]).await);
+    assert_eq!(world.docker.observe().await.unwrap(), fresh_of(&world).observe().await.unwrap());
+}
+
+/// Another adapter on the same scope, which knows nothing yet.
+fn fresh_of(world: &World) -> tidegate_agent::docker::Docker {
+    let (socket, scope, state_dir) = (crate::harness::SOCKET.to_owned(), world.scope.clone(), world.state.path().to_owned());
+    tidegate_agent::docker::Docker::new(tidegate_agent::docker::Settings { socket, scope, state_dir })
+}
