@@ -13,6 +13,12 @@
     born.set(made, Date.now());
     return made;
   };
+  // When the focused button goes, its card has the focus, and a keyboard goes on from there.
+  const keepFocus = (node, change) => {
+    const card = node.contains(document.activeElement) ? node.parentElement?.closest("[tabindex]") : null;
+    change();
+    card?.focus({ preventScroll: true });
+  };
   const attributes = (have, want) => {
     for (const { name } of [...have.attributes]) if (name !== "open" && !want.hasAttribute(name)) have.removeAttribute(name);
     for (const { name, value } of want.attributes) if (name !== "open" && have.getAttribute(name) !== value) have.setAttribute(name, value);
@@ -32,12 +38,12 @@
     while (at) {
       const gone = at;
       at = at.nextSibling;
-      gone.remove();
+      keepFocus(gone, () => gone.remove());
     }
   };
   const sync = (have, want) => {
     if (have.isEqualNode(want)) return;
-    if (have.nodeName !== want.nodeName || have.id !== want.id) return have.replaceWith(copy(want));
+    if (have.nodeName !== want.nodeName || have.id !== want.id) return keepFocus(have, () => have.replaceWith(copy(want)));
     if (have.nodeType !== Node.ELEMENT_NODE) return void (have.nodeValue = want.nodeValue);
     attributes(have, want);
     children(have, want);

@@ -6,6 +6,7 @@ use crate::command::REASON_MAX_CHARS;
 use crate::view::{Card, CommitLine, Decide, HostProgress, ResultView, RollbackChoice, StackChange, Stage, View};
 use jiff::Timestamp;
 use maud::{Markup, html};
+use std::collections::BTreeMap;
 
 /// All cards.
 pub fn section(view: &View, now: Timestamp) -> Markup {
@@ -13,25 +14,40 @@ pub fn section(view: &View, now: Timestamp) -> Markup {
         section #releases aria-labelledby="releases-title" {
             h2 #releases-title { "Releases" }
             @if view.cards.is_empty() { p.calm { "Nothing was released yet, and nothing asks to be." } }
-            @for card in &view.cards { (self::card(view, card, now)) }
+            @for (card, id) in view.cards.iter().zip(ids(&view.cards)) { (self::card(view, card, &id, now)) }
         }
     }
 }
 
+/// What elements of each card are called. A number that was given twice (a candidate that came to nothing) is told
+/// apart by its age, so that the older card keeps its name when a newer one comes.
+fn ids(cards: &[Card]) -> Vec<String> {
+    let mut seen: BTreeMap<String, u32> = BTreeMap::new();
+    let named = cards.iter().rev().map(|card| {
+        let id = format!("card-{}-{}", card.environment, card.release);
+        let count = seen.entry(id.clone()).or_default();
+        *count += 1;
+        if *count == 1 { id } else { format!("{id}-{count}") }
+    });
+    let mut ids: Vec<String> = named.collect();
+    ids.reverse();
+    ids
+}
+
 /// A card. Its id holds what it is about, so that a newer candidate is another card and never the same button.
-fn card(view: &View, card: &Card, now: Timestamp) -> Markup {
+fn card(view: &View, card: &Card, id: &str, now: Timestamp) -> Markup {
     let shown = words::stage(card.stage);
-    let id = format!("card-{}-{}", card.environment, card.release);
+    let is_told_by_result = card.result.as_ref().is_some_and(|result| result.words == card.words);
     let about = format!("{id}-{}", card.expected.plan.short());
     html! {
-        article.card.(shown.class) #(about) aria-labelledby={ (id) "-title" } {
+        article.card.(shown.class) #(about) tabindex="-1" aria-labelledby={ (id) "-title" } {
             header #(id) {
                 h3 #{ (id) "-title" } {
                     span.environment { (card.environment) } " " (words::kind(card.kind)) " " (card.release)
                 }
                 (badge(shown))
             }
-            p.words { (prose(&card.words)) }
+            @if !is_told_by_result { p.words { (prose(&card.words)) } }
             (origin(card))
             @if let Some(result) = &card.result { (self::result(result)) }
             @if !card.waits.is_empty() { ul.card-waits { @for wait in &card.waits { li { (waits::short(wait, now)) } } } }
@@ -39,7 +55,7 @@ fn card(view: &View, card: &Card, now: Timestamp) -> Markup {
             (approvals(card, now))
             (rollout(&card.rollout))
             (more(card, now))
-            @if view.console.is_some() { (actions(card)) }
+            @if view.console.is_some() { (actions(card, id)) }
         }
     }
 }
@@ -163,19 +179,19 @@ pub fn commit_line(line: &CommitLine, now: Timestamp) -> Markup {
     html! { (commit(&line.commit)) " " span.subject { (line.subject) } " " span.quiet { (line.author) ", " (time::relative(line.at, now)) } }
 }
 
-fn actions(card: &Card) -> Markup {
+fn actions(card: &Card, id: &str) -> Markup {
     html! {
         @if card.actions.decide == Decide::Asked || !card.actions.rollbacks.is_empty() {
             div.actions {
-                @if card.actions.decide == Decide::Asked { (decide(card)) }
-                @for choice in &card.actions.rollbacks { (rollback(card, choice)) }
+                @if card.actions.decide == Decide::Asked { (decide(card, id)) }
+                @for choice in &card.actions.rollbacks { (rollback(card, choice, id)) }
             }
         }
     }
 }
 
-fn decide(card: &Card) -> Markup {
-    let reason = format!("reason-{}-{}", card.environment, card.release);
+fn decide(card: &Card, id: &str) -> Markup {
+    let reason = format!("{id}-reason");
     html! {
         form method="post" action="/act" data-live {
             (exactly(card))
@@ -202,8 +218,8 @@ fn exactly(card: &Card) -> Markup {
     }
 }
 
-fn rollback(card: &Card, choice: &RollbackChoice) -> Markup {
-    let id = format!("{}-{}-{}", card.environment, card.release, choice.stack);
+fn rollback(card: &Card, choice: &RollbackChoice, id: &str) -> Markup {
+    let id = format!("{id}-{}", choice.stack);
     html! {
         details.act {
             summary { "Roll back " (choice.stack) "…" }

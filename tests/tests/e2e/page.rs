@@ -118,6 +118,8 @@ async fn approving_on_the_page_shows_the_change_without_a_reload() -> Result<()>
         assert_eq!(browser.script("return window.sameDocument").await?, true, "no reload");
         assert_eq!(browser.script("return document.getElementById('said').value").await?, "half a comm", "typed text stays");
         assert_eq!(browser.script("return document.querySelector('article.waiting .more details').open").await?, true, "open stays open");
+        let focus = "return document.activeElement === document.querySelector('article.waiting')";
+        assert_eq!(browser.script(focus).await?, true, "the card has the focus that its button had");
         Ok(())
     })
     .await?;
