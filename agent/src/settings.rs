@@ -358,7 +358,8 @@ fn url(text: &str) -> Result<String, String> {
         }
         Some(("file" | "http" | "https" | "ssh", rest)) if !rest.is_empty() => Ok(text.to_owned()),
         None if text.starts_with('/') => Ok(text.to_owned()),
-        _ => Err(format!("`{text}` is not an absolute path or a file://, https:// or ssh:// URL")),
+        None if text.split_once(':').is_some_and(|(who, path)| who.contains('@') && !path.is_empty()) => Ok(text.to_owned()),
+        _ => Err(format!("`{text}` is not an absolute path, `user@host:path`, or a file://, https:// or ssh:// URL")),
     }
 }
 

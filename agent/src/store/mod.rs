@@ -7,14 +7,16 @@
 mod model;
 mod outbox;
 
-pub use model::{Change, HistoryEntry, JournalEntry, Memory, Removal, StackMemory, TroubleMemory, Write};
+pub use model::{Change, HistoryEntry, JournalEntry, Memory, Removal, StackMemory, TroubleMemory, Write, outcome_word};
 pub use outbox::{OUTBOX_MAX_EVENTS, Undelivered};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tidegate_core::events::Event;
 use tidegate_core::ids::StackName;
 
 /// Version of the tables; another one is put aside like a broken database.
@@ -73,21 +75,41 @@ fn database(tried: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
 #[derive(Clone)]
 pub struct Store {
     connection: Arc<Mutex<Connection>>,
+    news: News,
+    counts: Arc<Mutex<Counts>>,
+}
+
+/// Is there somebody to deliver news to?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// They are kept until the bot has them.
+    Kept,
+    /// There is no bot: they are not written.
+    NobodyListens,
+}
+
+/// What was counted since the program started, for metrics.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Ended rollouts by outcome.
+    pub rollouts: BTreeMap<String, u64>,
+    /// Repairs.
+    pub repairs: u64,
 }
 
 impl Store {
     /// Opens or creates the database. Blocking: only at start.
-    pub fn open(path: &Path, now: Timestamp) -> Result<Store, StoreError> {
-        match Store::try_open(path, now) {
+    pub fn open(path: &Path, now: Timestamp, news: News) -> Result<Store, StoreError> {
+        match Store::try_open(path, now, news) {
             Err(StoreError::Database { source, .. }) if is_broken(&source) => {
                 put_aside(path, now)?;
-                Store::try_open(path, now)
+                Store::try_open(path, now, news)
             }
             other => other,
         }
     }
 
-    fn try_open(path: &Path, now: Timestamp) -> Result<Store, StoreError> {
+    fn try_open(path: &Path, now: Timestamp, news: News) -> Result<Store, StoreError> {
         let mut connection = Connection::open(path).map_err(database("be opened"))?;
         set_up(&connection).map_err(database("be set up"))?;
         let transaction = connection.transaction().map_err(database("be set up"))?;
@@ -99,7 +121,7 @@ impl Store {
             .map_err(database("begin its outbox"))?;
         transaction.pragma_update(None, "user_version", TABLES_VERSION).map_err(database("be set up"))?;
         transaction.commit().map_err(database("be set up"))?;
-        Ok(Store { connection: Arc::new(Mutex::new(connection)) })
+        Ok(Store { connection: Arc::new(Mutex::new(connection)), news, counts: Arc::default() })
     }
 
     /// Opens an existing database only for reading, beside a running agent.
@@ -107,7 +129,7 @@ impl Store {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(database("be opened"))?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(database("be opened"))?;
-        Ok(Store { connection: Arc::new(Mutex::new(connection)) })
+        Ok(Store { connection: Arc::new(Mutex::new(connection)), news: News::NobodyListens, counts: Arc::default() })
     }
 
     /// Runs something with the connection on a thread that may block.
@@ -134,6 +156,11 @@ impl Store {
         if change.is_empty() {
             return Ok(());
         }
+        self.count(&change.events);
+        let mut change = change;
+        if self.news == News::NobodyListens {
+            change.events.clear();
+        }
         self.call(move |connection| {
             let transaction = connection.transaction().map_err(database("begin a change"))?;
             for write in &change.writes {
@@ -145,6 +172,22 @@ impl Store {
             transaction.commit().map_err(database("write a change"))
         })
         .await
+    }
+
+    fn count(&self, events: &[Event]) {
+        let mut counts = self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for event in events {
+            match event {
+                Event::Finished(finished) => *counts.rollouts.entry(model::outcome_word(&finished.outcome).to_owned()).or_default() += 1,
+                Event::Repaired(_) => counts.repairs += 1,
+                _ => {}
+            }
+        }
+    }
+
+    /// What was counted since the start.
+    pub fn counts(&self) -> Counts {
+        self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     /// The last ended rollouts, newest first.

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use tidegate_core::events::{Event, Failure, ReleaseOf};
+use tidegate_core::events::{Event, Failure, Outcome, ReleaseOf};
 use tidegate_core::ids::{CommitId, EnvironmentName, StackName};
 use tidegate_core::plan::{OperationClass, StackRecord};
 
@@ -84,6 +84,16 @@ pub struct TroubleMemory {
     pub cause: String,
     /// Since when.
     pub since: Timestamp,
+}
+
+/// The stable word for an outcome, in history and metrics.
+pub fn outcome_word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Verified => "verified",
+        Outcome::Failed(_) => "failed",
+        Outcome::Error(_) => "error",
+        Outcome::Superseded => "superseded",
+    }
 }
 
 /// An ended rollout, for people.

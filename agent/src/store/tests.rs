@@ -13,7 +13,7 @@ fn commit(digit: char) -> CommitId {
 }
 
 fn open(folder: &tempfile::TempDir) -> Store {
-    Store::open(&folder.path().join("state.db"), now()).unwrap()
+    Store::open(&folder.path().join("state.db"), now(), News::Kept).unwrap()
 }
 
 fn block<F: Future>(future: F) -> F::Output {
@@ -157,8 +157,8 @@ fn a_new_database_has_a_greater_epoch() {
     block(async {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let later = now() + jiff::SignedDuration::from_secs(1);
-        let first = Store::open(&one.path().join("s"), now()).unwrap().memory().await.unwrap().epoch;
-        assert!(Store::open(&two.path().join("s"), later).unwrap().memory().await.unwrap().epoch > first);
+        let first = Store::open(&one.path().join("s"), now(), News::Kept).unwrap().memory().await.unwrap().epoch;
+        assert!(Store::open(&two.path().join("s"), later, News::Kept).unwrap().memory().await.unwrap().epoch > first);
     });
 }
 

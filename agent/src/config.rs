@@ -1,0 +1,326 @@
+//! What the config repo says for this host at a commit: which calendar, which lock, which stacks.
+//!
+//! Three things are read from three places on purpose. The calendar comes from the tip (or, when the tip is broken, from
+//! the newest commit that was valid), the lock from the tip even when the rest of it is broken (a rollback must not wait
+//! for somebody's typing error), and the stacks from the commits that the lock names.
+
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tidegate_core::calendar::{Calendar, Decision, Zones};
+use tidegate_core::compose::{StackModel, resolve_stack};
+use tidegate_core::files::RepoFiles;
+use tidegate_core::findings::{Finding, Place, Severity, has_errors};
+use tidegate_core::ids::{CommitId, ContentId, EnvironmentName, HostName, RepoPath, StackName};
+use tidegate_core::lock::{self, Hold, Lock};
+use tidegate_core::offers::{Basis, ForHost, LockBasis, follows_tip, offers};
+use tidegate_core::plan::{Gates, Offer};
+use tidegate_core::repo::{self, Host, Loaded, Repo};
+use tidegate_git::{GitError, Mirror};
+
+/// Why the config cannot be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// git did not answer or has not got it.
+    #[error("the config repo could not be read at {commit}")]
+    Git {
+        /// The commit.
+        commit: CommitId,
+        /// The cause.
+        source: GitError,
+    },
+    /// The thread that reads is gone: only while the program ends.
+    #[error("reading the config repo was interrupted")]
+    Interrupted,
+}
+
+/// What the config says for one host at a trusted commit.
+pub struct ConfigView {
+    /// The commit that was looked at.
+    pub commit: CommitId,
+    /// The newest commit that is valid as a whole: that one, or an earlier one.
+    pub valid: Option<CommitId>,
+    /// What is wrong at the commit; warnings included.
+    pub findings: Vec<Finding>,
+    /// The environment that the host belongs to.
+    pub environment: Option<EnvironmentName>,
+    events_key: Option<String>,
+    calendar: Calendar,
+    calendar_fault: Option<String>,
+    basis: OwnedBasis,
+}
+
+enum OwnedBasis {
+    Lock(Box<OwnedLock>),
+    Tip { commit: CommitId, repo: Arc<Repo> },
+    NoRelease,
+    Unusable(String),
+}
+
+struct OwnedLock {
+    lock: Lock,
+    repo: Arc<Repo>,
+    models: BTreeMap<StackName, Result<StackModel, String>>,
+    newcomer: Option<Host>,
+}
+
+impl ConfigView {
+    /// One offer per stack for this host.
+    pub fn offers(&self, host: &ForHost<'_>) -> BTreeMap<StackName, Offer> {
+        let basis = match &self.basis {
+            OwnedBasis::Lock(owned) => {
+                Basis::Lock(LockBasis { lock: &owned.lock, repo: &owned.repo, models: &owned.models, newcomer: owned.newcomer.as_ref() })
+            }
+            OwnedBasis::Tip { commit, repo } => Basis::Tip { commit, repo },
+            OwnedBasis::NoRelease => Basis::NoRelease,
+            OwnedBasis::Unusable(cause) => Basis::Unusable { cause },
+        };
+        offers(&basis, host)
+    }
+
+    /// What gates releases now.
+    pub fn gates(&self, now: Timestamp, clock_fault: Option<String>) -> Gates {
+        Gates { calendar: self.decide(now), holds: self.holds().to_vec(), clock_fault, calendar_fault: self.calendar_fault.clone() }
+    }
+
+    /// What the calendar says.
+    pub fn decide(&self, now: Timestamp) -> Decision {
+        self.calendar.decide(now)
+    }
+
+    /// The host's public key for events, as the config repo knows it.
+    pub fn events_key(&self) -> Option<&str> {
+        self.events_key.as_deref()
+    }
+
+    /// The holds in force by the lock.
+    pub fn holds(&self) -> &[Hold] {
+        match &self.basis {
+            OwnedBasis::Lock(owned) => &owned.lock.holds,
+            OwnedBasis::Tip { .. } | OwnedBasis::NoRelease | OwnedBasis::Unusable(_) => &[],
+        }
+    }
+
+    /// Nothing can be told: what runs stays as it is.
+    pub fn unusable(commit: CommitId, cause: &str) -> ConfigView {
+        ConfigView {
+            commit,
+            valid: None,
+            findings: Vec::new(),
+            environment: None,
+            events_key: None,
+            calendar: Calendar::default(),
+            calendar_fault: None,
+            basis: OwnedBasis::Unusable(cause.to_owned()),
+        }
+    }
+
+    /// Differs when something else is offered to some host: the lock's stacks and holds, or the tip's stacks.
+    pub fn fingerprint(&self) -> ContentId {
+        match &self.basis {
+            OwnedBasis::Lock(owned) => ContentId::of(&(&owned.lock.stacks, &owned.lock.holds)),
+            OwnedBasis::Tip { repo, .. } => {
+                let stacks: Vec<_> =
+                    repo.stacks.iter().map(|((environment, stack), model)| (environment, stack, model.content())).collect();
+                let placements: Vec<_> = repo.environments.iter().map(|environment| &environment.stacks).collect();
+                ContentId::of(&(stacks, placements))
+            }
+            OwnedBasis::NoRelease => ContentId::of_bytes(b"no release"),
+            OwnedBasis::Unusable(cause) => ContentId::of_bytes(cause.as_bytes()),
+        }
+    }
+
+    /// Is the commit itself unusable as a whole?
+    pub fn is_refused(&self) -> bool {
+        self.valid.as_ref() != Some(&self.commit)
+    }
+
+    /// The errors at the commit, one line each.
+    pub fn errors(&self) -> Vec<String> {
+        self.findings.iter().filter(|finding| finding.severity == Severity::Error).map(line).collect()
+    }
+}
+
+/// A finding in one line: `file:line:column: message`.
+pub fn line(finding: &Finding) -> String {
+    let place = &finding.place;
+    match place.line {
+        0 => format!("{}: {}", place.file, finding.message),
+        number => format!("{}:{number}:{}: {}", place.file, place.column, finding.message),
+    }
+}
+
+/// Looks at the config of one host.
+pub struct ConfigReader<'a> {
+    /// The config repo.
+    pub mirror: &'a Mirror,
+    /// The host.
+    pub host: &'a HostName,
+    /// Decides about windows.
+    pub zones: &'a Zones,
+}
+
+impl ConfigReader<'_> {
+    /// What the config says at `commit`; `valid_before` is the newest commit known to be valid.
+    pub async fn view(&self, commit: &CommitId, valid_before: Option<&CommitId>) -> Result<ConfigView, ConfigError> {
+        let (files, loaded) = match self.mirror.files(commit).await {
+            Ok(files) => (Arc::clone(&files), self.load(files).await?),
+            // The commit itself is at fault: what was valid before stays in force, lock included.
+            Err(error) if is_about_the_commit(&error) => {
+                let files = match valid_before.filter(|before| *before != commit) {
+                    Some(before) => self.files(before).await?,
+                    None => Arc::default(),
+                };
+                (files, Loaded { repo: None, findings: vec![unreadable(&error)] })
+            }
+            Err(source) => return Err(ConfigError::Git { commit: commit.clone(), source }),
+        };
+        let usable = loaded.repo.is_some() && !has_errors(&loaded.findings);
+        let (valid, repo) = match (usable, valid_before) {
+            (true, _) => (Some(commit.clone()), loaded.repo.map(Arc::new)),
+            (false, Some(before)) if before != commit => (Some(before.clone()), self.repo_at(before).await?.ok()),
+            (false, _) => (None, None),
+        };
+        let environment = repo.as_ref().and_then(|repo| repo.hosts.get(self.host)).map(|me| me.environment.clone());
+        let mut view = ConfigView {
+            commit: commit.clone(),
+            valid,
+            findings: loaded.findings,
+            environment: environment.clone(),
+            events_key: None,
+            calendar: Calendar::default(),
+            calendar_fault: None,
+            basis: OwnedBasis::Unusable(String::new()),
+        };
+        let (Some(repo), Some(environment)) = (repo, environment) else {
+            view.basis = OwnedBasis::Unusable(self.unusable(&view));
+            return Ok(view);
+        };
+        view.events_key = repo.hosts.get(self.host).and_then(|me| me.events_key.clone());
+        if let Some(policy) = repo.environment(&environment) {
+            view.calendar = policy.calendar.clone();
+        }
+        view.calendar_fault = calendar_fault(&view, &environment);
+        view.basis = self.basis(&view, &Known { files, repo, environment }).await?;
+        Ok(view)
+    }
+
+    fn unusable(&self, view: &ConfigView) -> String {
+        match view.errors().into_iter().next() {
+            Some(first) => first,
+            None => format!("hosts/{}.yaml is missing", self.host),
+        }
+    }
+
+    async fn basis(&self, view: &ConfigView, known: &Known) -> Result<OwnedBasis, ConfigError> {
+        if let Some(lock) = lock_at(known) {
+            return self.locked(view, lock, known).await;
+        }
+        let follows = known.repo.environment(&known.environment).is_some_and(follows_tip);
+        Ok(match &view.valid {
+            Some(commit) if follows => OwnedBasis::Tip { commit: commit.clone(), repo: Arc::clone(&known.repo) },
+            _ => OwnedBasis::NoRelease,
+        })
+    }
+
+    async fn locked(&self, view: &ConfigView, lock: Lock, known: &Known) -> Result<OwnedBasis, ConfigError> {
+        let named = std::iter::once(&lock.commit).chain(lock.stacks.values().map(|stack| &stack.commit));
+        for commit in named.collect::<std::collections::BTreeSet<_>>() {
+            if !self.is_in_history(&view.commit, commit).await? {
+                let cause =
+                    format!("releases/{}.yaml names commit {}, which is not in the branch's history", known.environment, commit.short());
+                return Ok(OwnedBasis::Unusable(cause));
+            }
+        }
+        let repo = if view.valid.as_ref() == Some(&lock.commit) { Ok(Arc::clone(&known.repo)) } else { self.repo_at(&lock.commit).await? };
+        let repo = match repo {
+            Ok(repo) => repo,
+            Err(cause) => return Ok(OwnedBasis::Unusable(format!("at the lock's commit {}: {cause}", lock.commit.short()))),
+        };
+        let models = self.models(&lock, &known.environment).await?;
+        let newcomer = known.repo.hosts.get(self.host).cloned();
+        Ok(OwnedBasis::Lock(Box::new(OwnedLock { lock, repo, models, newcomer })))
+    }
+
+    async fn is_in_history(&self, tip: &CommitId, commit: &CommitId) -> Result<bool, ConfigError> {
+        let failed = |source| ConfigError::Git { commit: commit.clone(), source };
+        Ok(tip == commit || self.mirror.descends(tip, commit).await.map_err(failed)?)
+    }
+
+    /// Each locked stack at its own commit.
+    async fn models(
+        &self,
+        lock: &Lock,
+        environment: &EnvironmentName,
+    ) -> Result<BTreeMap<StackName, Result<StackModel, String>>, ConfigError> {
+        let mut models = BTreeMap::new();
+        for (stack, entry) in &lock.stacks {
+            let files = self.files(&entry.commit).await?;
+            let (stack_name, environment) = (stack.clone(), environment.clone());
+            let resolve = move || resolve_stack(&files, &environment, &stack_name);
+            let resolved = tokio::task::spawn_blocking(resolve).await.map_err(|_| ConfigError::Interrupted)?;
+            models.insert(stack.clone(), resolved.map_err(|findings| first_error(&findings)));
+        }
+        Ok(models)
+    }
+
+    async fn load(&self, files: Arc<RepoFiles>) -> Result<Loaded, ConfigError> {
+        let zones = self.zones.clone();
+        tokio::task::spawn_blocking(move || repo::load_with(&files, &zones)).await.map_err(|_| ConfigError::Interrupted)
+    }
+
+    async fn files(&self, commit: &CommitId) -> Result<Arc<RepoFiles>, ConfigError> {
+        self.mirror.files(commit).await.map_err(|source| ConfigError::Git { commit: commit.clone(), source })
+    }
+
+    async fn repo_at(&self, commit: &CommitId) -> Result<Result<Arc<Repo>, String>, ConfigError> {
+        let loaded = self.load(self.files(commit).await?).await?;
+        Ok(match loaded.repo {
+            Some(repo) if !has_errors(&loaded.findings) => Ok(Arc::new(repo)),
+            _ => Err(first_error(&loaded.findings)),
+        })
+    }
+}
+
+struct Known {
+    files: Arc<RepoFiles>,
+    repo: Arc<Repo>,
+    environment: EnvironmentName,
+}
+
+/// Does the error say something about the commit's content, and not about git or the disk?
+fn is_about_the_commit(error: &GitError) -> bool {
+    matches!(error, GitError::BadFile { .. } | GitError::TooBig { .. })
+}
+
+fn unreadable(error: &GitError) -> Finding {
+    let path = match error {
+        GitError::BadFile { path, .. } => path.parse().ok(),
+        _ => None,
+    };
+    let path: Option<RepoPath> = path.or_else(|| "tidegate.yaml".parse().ok());
+    #[expect(clippy::expect_used, reason = "a constant path is a path")]
+    let place = Place::file(path.expect("a constant path"));
+    Finding::error("unreadable_file", place, error.to_string())
+}
+
+fn first_error(findings: &[Finding]) -> String {
+    findings.iter().find(|f| f.severity == Severity::Error).map_or_else(|| "it cannot be used".to_owned(), line)
+}
+
+/// The lock at the tip; if that file is broken, the one of the newest valid commit.
+fn lock_at(known: &Known) -> Option<Lock> {
+    let path: RepoPath = format!("releases/{}.yaml", known.environment).parse().ok()?;
+    match known.files.get(&path).map(|file| lock::read(&path, &file.bytes)) {
+        Some(Ok(lock)) if lock.environment == known.environment => Some(lock),
+        Some(_) => known.repo.locks.get(&known.environment).cloned(),
+        None => None,
+    }
+}
+
+/// An error in a file that the calendar is made from closes releases until it is mended.
+fn calendar_fault(view: &ConfigView, environment: &EnvironmentName) -> Option<String> {
+    let file = format!("environments/{environment}.yaml");
+    let about_it = |finding: &&Finding| finding.severity == Severity::Error && finding.place.file.as_str() == file;
+    view.findings.iter().find(about_it).map(line)
+}

@@ -1,0 +1,556 @@
+//! The loop: look at git when it is time or when woken, look at the engine when something moved, act, tell, wait.
+//!
+//! Wake-ups carry no data. At rest there is no call to the engine but its event stream and an audit now and then.
+
+mod board;
+mod by_hand;
+mod troubles;
+
+pub use board::{Board, ConfigBoard, Delivery};
+pub use by_hand::{Command, REASON_MAX_BYTES, Refusal, Request, Rolled, Way, way};
+
+use crate::backoff::{Backoff, chance, jittered};
+use crate::clock::{ClockWatch, Moment};
+use crate::config::{ConfigReader, ConfigView};
+use crate::engine::Engine;
+use crate::materialise::Materialised;
+use crate::reconcile::{Identity, Reconciler, Tools, TurnEnd, TurnError, TurnInput};
+use crate::settings::Settings;
+use crate::store::{Change, Memory, Store, StoreError, Write};
+use crate::words;
+use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
+use std::time::Duration;
+use tidegate_core::calendar::Zones;
+use tidegate_core::desired::Naming;
+use tidegate_core::events::{ConfigRefused, Event};
+use tidegate_core::ids::{CommitId, EnvironmentName};
+use tidegate_git::{GitError, Mirror};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Between two looks at the engine when nothing moves.
+pub const AUDIT_EVERY: Duration = Duration::from_secs(60);
+/// After the first failed call to git or the engine.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// At most between two tries when the engine or git is away.
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+/// Failed polls in a row before it is news.
+const GIT_ALERT_AFTER: u32 = 3;
+/// Failed looks at the engine in a row before it is news.
+const ENGINE_ALERT_AFTER: u32 = 2;
+/// Errors in a config that are told; the rest is counted.
+const FINDINGS_TOLD: usize = 20;
+
+/// What wakes the loop.
+#[derive(Debug, Default)]
+pub struct Wakes {
+    /// Somebody says that git moved.
+    pub poll: Notify,
+    /// The engine says that something of ours changed.
+    pub engine: Notify,
+    /// There is news in the outbox.
+    pub news: Notify,
+}
+
+/// What the loop is made of. `connect` makes the engine once the environment is known.
+pub struct Parts<C> {
+    /// Settings.
+    pub settings: Settings,
+    /// The database.
+    pub store: Store,
+    /// The config repo.
+    pub mirror: Mirror,
+    /// Makes the engine for an environment.
+    pub connect: C,
+    /// Wakes.
+    pub wakes: Arc<Wakes>,
+    /// What others see.
+    pub board: watch::Sender<Board>,
+}
+
+/// Why the loop ended other than by a stop.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// Without its memory the agent must not act.
+    #[error("the agent cannot go on without its database")]
+    Store(#[from] StoreError),
+}
+
+/// The loop.
+pub struct Driver<E, C> {
+    parts: Parts<C>,
+    memory: Memory,
+    started: Instant,
+    clock: ClockWatch,
+    view: Option<ConfigView>,
+    reconciler: Option<Reconciler<E>>,
+    engine_watch: Option<tokio::task::JoinHandle<()>>,
+    /// A tip that was refused because it does not descend: not fetched again.
+    refused_tip: Option<CommitId>,
+    git: Pulse,
+    engine: Pulse,
+    look: bool,
+    next_moment: Option<Timestamp>,
+    reporter: board::Reporter,
+    zones: Zones,
+}
+
+/// When something is asked next, and how it went.
+struct Pulse {
+    next: Instant,
+    backoff: Backoff,
+}
+
+impl Pulse {
+    fn new() -> Pulse {
+        Pulse { next: Instant::now(), backoff: Backoff::new(FIRST_RETRY, LONGEST_RETRY) }
+    }
+
+    fn answered(&mut self, again_in: Duration) {
+        self.backoff.reset();
+        self.next = Instant::now() + again_in;
+    }
+
+    fn silent(&mut self) {
+        self.next = Instant::now() + self.backoff.next(chance());
+    }
+}
+
+impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
+    /// Reads what is remembered.
+    pub async fn new(parts: Parts<C>) -> Result<Driver<E, C>, DriverError> {
+        let memory = parts.store.memory().await?;
+        let first = Moment { wall: Timestamp::now(), steady: Duration::ZERO };
+        let clock = ClockWatch::new(first, memory.clock_seen);
+        let zones = crate::zones::newest();
+        Ok(Driver {
+            parts,
+            clock,
+            started: Instant::now(),
+            view: None,
+            reconciler: None,
+            engine_watch: None,
+            refused_tip: None,
+            git: Pulse::new(),
+            engine: Pulse::new(),
+            look: true,
+            next_moment: None,
+            reporter: board::Reporter::new(crate::zones::in_words(&zones)),
+            memory,
+            zones,
+        })
+    }
+
+    /// Runs until `stop`. The step in hand ends first.
+    pub async fn run(mut self, mut requests: mpsc::Receiver<Request>, stop: &CancellationToken) -> Result<(), DriverError> {
+        let mut pending: Option<Request> = None;
+        while !stop.is_cancelled() {
+            if let Some(request) = pending.take() {
+                pending = self.answer(request, &mut requests, stop).await?;
+                continue;
+            }
+            if self.git.next <= Instant::now() {
+                self.poll().await?;
+            }
+            if self.is_due() {
+                pending = self.work(&mut requests, stop).await?;
+            }
+            self.report(None).await?;
+            if pending.is_none() && !stop.is_cancelled() && !self.is_due() {
+                pending = self.rest(&mut requests, stop).await;
+            }
+        }
+        if let Some(watch) = self.engine_watch.take() {
+            watch.abort();
+        }
+        Ok(())
+    }
+
+    fn is_due(&self) -> bool {
+        let now = Instant::now();
+        let opened = self.next_moment.is_some_and(|moment| moment <= Timestamp::now());
+        let able = self.engine.backoff.failures() == 0 || self.engine.next <= now;
+        able && (self.look || opened || self.engine.next <= now)
+    }
+
+    /// Waits for whatever comes first. A request is handed back.
+    async fn rest(&mut self, requests: &mut mpsc::Receiver<Request>, stop: &CancellationToken) -> Option<Request> {
+        let until = self.next_wake();
+        let wakes = Arc::clone(&self.parts.wakes);
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep_until(until) => {}
+            () = wakes.poll.notified() => { self.git.next = Instant::now(); self.look = true; }
+            () = wakes.engine.notified() => self.look = true,
+            Some(request) = requests.recv() => return Some(request),
+        }
+        None
+    }
+
+    fn next_wake(&self) -> Instant {
+        let mut next = self.git.next.min(self.engine.next).min(self.reporter.heartbeat_due(self.parts.settings.heartbeat));
+        if let Some(moment) = self.next_moment {
+            let wait = Duration::try_from(moment.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO);
+            next = next.min(Instant::now() + wait);
+        }
+        next
+    }
+
+    /// Asks git; a new tip is fetched, checked and looked at.
+    async fn poll(&mut self) -> Result<(), DriverError> {
+        match self.look_at_git().await {
+            Ok(()) => {
+                self.git.answered(jittered(self.parts.settings.poll_interval, chance()));
+                self.reporter.polled(Timestamp::now());
+                self.recovered(troubles::GIT_UNREACHABLE).await?;
+            }
+            Err(GitTrouble::Store(error)) => return Err(error.into()),
+            Err(GitTrouble::Git(cause)) => {
+                self.git.silent();
+                tracing::warn!(cause, "the config repo cannot be asked");
+                if self.git.backoff.failures() >= GIT_ALERT_AFTER {
+                    self.trouble(troubles::GIT_UNREACHABLE, cause).await?;
+                }
+                self.view_without_git().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn look_at_git(&mut self) -> Result<(), GitTrouble> {
+        let mirror = self.parts.mirror.clone();
+        let mut tip = mirror.poll().await?;
+        let trusted = self.memory.trusted.clone();
+        if self.refused_tip.as_ref() == Some(&tip) {
+            return self.ensure_view().await;
+        }
+        if trusted.as_ref() != Some(&tip) {
+            tip = mirror.fetch().await?;
+        }
+        match &trusted {
+            Some(trusted) if *trusted != tip && !mirror.descends(&tip, trusted).await? => {
+                let cause = words::history_rewritten(&tip, trusted);
+                self.refused_tip = Some(tip);
+                self.trouble(troubles::HISTORY_REWRITTEN, cause).await?;
+            }
+            _ => {
+                self.refused_tip = None;
+                self.recovered(troubles::HISTORY_REWRITTEN).await?;
+                self.trust(tip).await?;
+            }
+        }
+        self.ensure_view().await
+    }
+
+    async fn trust(&mut self, tip: CommitId) -> Result<(), StoreError> {
+        if self.memory.trusted.as_ref() != Some(&tip) {
+            self.commit(Change::at(Timestamp::now()).write(Write::Trusted(tip.clone()))).await?;
+            self.memory.trusted = Some(tip);
+        }
+        Ok(())
+    }
+
+    /// What the config says at the trusted commit, read again only when that moved.
+    async fn ensure_view(&mut self) -> Result<(), GitTrouble> {
+        let Some(trusted) = self.memory.trusted.clone() else { return Ok(()) };
+        if self.view.as_ref().is_some_and(|view| view.commit == trusted) {
+            return Ok(());
+        }
+        let mirror = self.parts.mirror.clone();
+        let reader = ConfigReader { mirror: &mirror, host: &self.parts.settings.host, zones: &self.zones };
+        let view = reader.view(&trusted, self.memory.valid.as_ref()).await?;
+        self.take_view(view).await?;
+        Ok(())
+    }
+
+    /// git is away: what was fetched before is still good.
+    async fn view_without_git(&mut self) -> Result<(), DriverError> {
+        if self.view.is_some() {
+            return Ok(());
+        }
+        if self.memory.trusted.is_none() {
+            self.memory.trusted = self.parts.mirror.local_tip().await.ok().flatten();
+        }
+        match self.ensure_view().await {
+            Err(GitTrouble::Store(error)) => Err(error.into()),
+            Err(GitTrouble::Git(cause)) => {
+                tracing::debug!(cause, "nothing was fetched before");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    async fn take_view(&mut self, view: ConfigView) -> Result<(), StoreError> {
+        let mut change = Change::at(Timestamp::now());
+        if let Some(valid) = view.valid.clone().filter(|valid| self.memory.valid.as_ref() != Some(valid)) {
+            self.memory.valid = Some(valid.clone());
+            change = change.write(Write::Valid(valid));
+        }
+        if view.is_refused() && self.memory.refused.as_ref() != Some(&view.commit) {
+            self.memory.refused = Some(view.commit.clone());
+            let findings = told_findings(&view);
+            tracing::warn!(
+                commit = view.commit.short(),
+                findings = findings.join("; "),
+                "the config cannot be used; the last good state keeps running"
+            );
+            let event = Event::ConfigRefused(ConfigRefused { commit: view.commit.clone(), findings });
+            change = change.write(Write::Refused(view.commit.clone())).tell(event);
+        }
+        self.commit(change).await?;
+        self.take_environment(&view).await?;
+        self.look = true;
+        self.view = Some(view);
+        Ok(())
+    }
+
+    /// The environment decides what on the engine is ours; it is fixed with the first config.
+    async fn take_environment(&mut self, view: &ConfigView) -> Result<(), StoreError> {
+        match (&self.memory.environment, &view.environment) {
+            (Some(known), Some(now)) if known != now => {
+                let cause = words::environment_changed(known, now);
+                return self.trouble(troubles::ENVIRONMENT_CHANGED, cause).await;
+            }
+            (None, Some(environment)) => {
+                let environment = environment.clone();
+                self.commit(Change::at(Timestamp::now()).write(Write::Environment(environment.clone()))).await?;
+                self.memory.environment = Some(environment);
+            }
+            _ => {}
+        }
+        match view.environment {
+            Some(_) => {
+                self.recovered(troubles::ENVIRONMENT_CHANGED).await?;
+                self.recovered(troubles::HOST_UNKNOWN).await
+            }
+            None if view.valid.is_some() => self.trouble(troubles::HOST_UNKNOWN, words::host_unknown(&self.parts.settings.host)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Connects to the engine once the environment is known.
+    fn ensure_reconciler(&mut self) -> bool {
+        if self.reconciler.is_some() {
+            return true;
+        }
+        let Some(environment) = self.memory.environment.clone() else { return false };
+        let engine = Arc::new((self.parts.connect)(&environment));
+        self.engine_watch = Some(tokio::spawn(watch_engine(Arc::clone(&engine), Arc::clone(&self.parts.wakes))));
+        let tools = Tools {
+            engine,
+            store: self.parts.store.clone(),
+            mirror: Some(self.parts.mirror.clone()),
+            files: Materialised::new(&self.parts.settings.state_dir),
+        };
+        let naming = Naming { prefix: self.parts.settings.name_prefix.clone() };
+        let identity = Identity { host: self.parts.settings.host.clone(), environment, naming };
+        self.reconciler = Some(Reconciler::new(tools, identity));
+        true
+    }
+
+    /// One turn, while requests are heard: a request ends the turn early and is handed back.
+    async fn work(&mut self, requests: &mut mpsc::Receiver<Request>, stop: &CancellationToken) -> Result<Option<Request>, DriverError> {
+        self.look = false;
+        self.next_moment = None;
+        if !self.ensure_reconciler() {
+            self.engine.answered(AUDIT_EVERY);
+            return Ok(None);
+        }
+        let moment = self.moment();
+        let clock_fault = self.clock.check(moment);
+        let (Some(reconciler), Some(view)) = (&mut self.reconciler, &self.view) else {
+            self.engine.answered(AUDIT_EVERY);
+            return Ok(None);
+        };
+        let interrupt = stop.child_token();
+        let input = TurnInput { view, clock_fault, interrupt: &interrupt };
+        let mut memory = std::mem::take(&mut self.memory);
+        let mut pending = None;
+        let newer = Newer {
+            mirror: &self.parts.mirror,
+            view,
+            host: &self.parts.settings,
+            zones: &self.zones,
+            every: self.parts.settings.poll_interval,
+        };
+        let result = {
+            let turn = reconciler.turn(&input, &mut memory);
+            tokio::pin!(turn);
+            let supersede = newer.supersedes();
+            tokio::pin!(supersede);
+            let mut superseded = false;
+            loop {
+                tokio::select! {
+                    biased;
+                    result = &mut turn => break result,
+                    Some(request) = requests.recv(), if pending.is_none() => { pending = Some(request); interrupt.cancel(); }
+                    () = &mut supersede, if !superseded => { superseded = true; interrupt.cancel(); }
+                }
+            }
+        };
+        self.memory = memory;
+        if interrupt.is_cancelled() {
+            self.git.next = Instant::now();
+            self.look = true;
+        }
+        self.after_turn(result).await?;
+        Ok(pending)
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { wall: Timestamp::now(), steady: self.started.elapsed() }
+    }
+
+    async fn after_turn(&mut self, result: Result<TurnEnd, TurnError>) -> Result<(), DriverError> {
+        self.parts.wakes.news.notify_one();
+        match result {
+            Err(TurnError::Store(error)) => {
+                // What is in memory may be ahead of the store: read it again before anything else is decided.
+                tracing::error!(error = words::chain(&error), "the database did not take a change");
+                self.memory = self.parts.store.memory().await?;
+                self.engine.silent();
+            }
+            Err(TurnError::Engine(error)) => self.engine_silent(words::chain(&error)).await?,
+            Ok(end) => {
+                match &end.engine_away {
+                    Some(cause) => self.engine_silent(cause.clone()).await?,
+                    None => {
+                        self.engine.answered(AUDIT_EVERY);
+                        self.recovered(troubles::ENGINE_UNREACHABLE).await?;
+                    }
+                }
+                self.look |= end.acted;
+                self.next_moment = self.next_moment_of(&end);
+                self.stack_troubles(&end).await?;
+                self.ask_version().await;
+                self.report(Some(end)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn next_moment_of(&self, end: &TurnEnd) -> Option<Timestamp> {
+        let settles = self.clock.settles_in(self.moment()).and_then(|wait| {
+            let wait = SignedDuration::try_from(wait).ok()?;
+            Timestamp::now().checked_add(wait).ok()
+        });
+        [end.next_moment(), settles].into_iter().flatten().min()
+    }
+
+    async fn engine_silent(&mut self, cause: String) -> Result<(), DriverError> {
+        self.engine.silent();
+        self.look = true;
+        self.reporter.engine_version = None;
+        tracing::warn!(cause, "the engine cannot be asked");
+        if self.engine.backoff.failures() >= ENGINE_ALERT_AFTER {
+            self.trouble(troubles::ENGINE_UNREACHABLE, cause).await?;
+        }
+        Ok(())
+    }
+
+    /// Asked once after each connection, not in every turn.
+    async fn ask_version(&mut self) {
+        if let (None, Some(reconciler)) = (&self.reporter.engine_version, &self.reconciler) {
+            self.reporter.engine_version = reconciler.tools.engine.info().await.ok().map(|info| info.version);
+        }
+    }
+
+    /// Writes a change and wakes the delivery if there is news in it.
+    async fn commit(&self, change: Change) -> Result<(), StoreError> {
+        let has_news = !change.events.is_empty();
+        self.parts.store.commit(change).await?;
+        if has_news {
+            self.parts.wakes.news.notify_one();
+        }
+        Ok(())
+    }
+}
+
+fn told_findings(view: &ConfigView) -> Vec<String> {
+    let all = view.errors();
+    let more = all.len().saturating_sub(FINDINGS_TOLD);
+    let mut told: Vec<String> = all.into_iter().take(FINDINGS_TOLD).collect();
+    if more > 0 {
+        told.push(words::more_findings(more));
+    }
+    told
+}
+
+/// Turns the engine's events into wake-ups. A broken stream is a reason to look, too.
+async fn watch_engine<E: Engine>(engine: Arc<E>, wakes: Arc<Wakes>) {
+    let mut backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY);
+    loop {
+        // Called before the look that follows, so that nothing is missed in between.
+        match engine.changed().await {
+            Ok(()) => backoff.reset(),
+            Err(error) => {
+                tracing::debug!(error = words::chain(&error), "the engine's event stream ended");
+                tokio::time::sleep(backoff.next(chance())).await;
+            }
+        }
+        wakes.engine.notify_one();
+    }
+}
+
+/// Watches git while a turn works: a newer offer for a stack in hand takes its place at once.
+struct Newer<'a> {
+    mirror: &'a Mirror,
+    view: &'a ConfigView,
+    host: &'a Settings,
+    zones: &'a Zones,
+    every: Duration,
+}
+
+impl Newer<'_> {
+    /// Ends when what git offers has become something else.
+    async fn supersedes(&self) {
+        let mut seen = self.view.commit.clone();
+        loop {
+            tokio::time::sleep(jittered(self.every, chance())).await;
+            let Ok(tip) = self.mirror.poll().await else { continue };
+            if tip == seen {
+                continue;
+            }
+            seen = tip;
+            if self.differs().await.unwrap_or(false) {
+                return;
+            }
+        }
+    }
+
+    async fn differs(&self) -> Result<bool, GitTrouble> {
+        let tip = self.mirror.fetch().await?;
+        if !self.mirror.descends(&tip, &self.view.commit).await? {
+            return Ok(false);
+        }
+        let reader = ConfigReader { mirror: self.mirror, host: &self.host.host, zones: self.zones };
+        let newer = reader.view(&tip, self.view.valid.as_ref()).await?;
+        Ok(newer.fingerprint() != self.view.fingerprint())
+    }
+}
+
+/// git or the store.
+enum GitTrouble {
+    /// In words: it is only told.
+    Git(String),
+    Store(StoreError),
+}
+
+impl From<GitError> for GitTrouble {
+    fn from(error: GitError) -> GitTrouble {
+        GitTrouble::Git(words::chain(&error))
+    }
+}
+impl From<crate::config::ConfigError> for GitTrouble {
+    fn from(error: crate::config::ConfigError) -> GitTrouble {
+        GitTrouble::Git(words::chain(&error))
+    }
+}
+impl From<StoreError> for GitTrouble {
+    fn from(error: StoreError) -> GitTrouble {
+        GitTrouble::Store(error)
+    }
+}

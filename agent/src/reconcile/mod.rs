@@ -1,0 +1,262 @@
+//! One turn: look at the engine, decide by the core's planner, act, and remember. Nothing is carried over between turns
+//! but what is in the store and when a stack may be tried again; wake-ups carry no data.
+
+pub mod facts;
+pub mod journal;
+mod pace;
+pub mod stack;
+
+pub use pace::Pace;
+pub use stack::{StackEnd, StackTurn, Tools};
+
+use crate::config::ConfigView;
+use crate::engine::{Engine, EngineError};
+use crate::store::{Change, Memory, StackMemory, StoreError};
+use facts::{Seen, Settled};
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+use tidegate_core::desired::Naming;
+use tidegate_core::events::ReleaseOf;
+use tidegate_core::ids::{EnvironmentName, HostName, StackName};
+use tidegate_core::observed::ObservedHost;
+use tidegate_core::offers::ForHost;
+use tidegate_core::plan::{Gates, HostInputs, OperationClass, StackPlan, Waiting, plan};
+use tokio_util::sync::CancellationToken;
+
+/// Stacks worked on at a time.
+pub const STACKS_AT_ONCE: usize = 4;
+
+/// Why a turn ended before it began.
+#[derive(Debug, thiserror::Error)]
+pub enum TurnError {
+    /// The engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Whose host this is.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The host.
+    pub host: HostName,
+    /// Its environment.
+    pub environment: EnvironmentName,
+    /// How engine names are made.
+    pub naming: Naming,
+}
+
+/// Reconciles one host.
+pub struct Reconciler<E> {
+    /// What the work needs.
+    pub tools: Tools<E>,
+    /// Whose host this is.
+    pub identity: Identity,
+    paces: BTreeMap<StackName, Pace>,
+}
+
+/// What a turn is given.
+pub struct TurnInput<'a> {
+    /// What the config says.
+    pub view: &'a ConfigView,
+    /// Why the clock cannot be trusted, if so.
+    pub clock_fault: Option<String>,
+    /// Ends the turn early.
+    pub interrupt: &'a CancellationToken,
+}
+
+/// How a turn ended.
+#[derive(Debug, Default)]
+pub struct TurnEnd {
+    /// What the engine had when the turn began.
+    pub observed: ObservedHost,
+    /// Each stack's offer and wait.
+    pub stacks: BTreeMap<StackName, StackReport>,
+    /// Something was done: look again.
+    pub acted: bool,
+    /// The engine went away in the midst of it.
+    pub engine_away: Option<String>,
+    /// Stacks that were worked on and are where they should be.
+    pub settled: BTreeSet<StackName>,
+    /// Stacks that could not be brought to what is released, with the cause.
+    pub broken: BTreeMap<StackName, String>,
+    /// Stacks whose rollout could not be done yet, with the cause.
+    pub delayed: BTreeMap<StackName, String>,
+}
+
+/// What is reported of a stack.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StackReport {
+    /// What git offers.
+    pub offered: Option<ReleaseOf>,
+    /// Why it is not released.
+    pub waiting: Option<Waiting>,
+}
+
+impl TurnEnd {
+    /// The next moment at which something may be different by itself.
+    pub fn next_moment(&self) -> Option<Timestamp> {
+        self.stacks.values().filter_map(|stack| stack.waiting.as_ref()?.next_moment()).min()
+    }
+}
+
+impl<E: Engine> Reconciler<E> {
+    /// A reconciler that has not done anything yet.
+    pub fn new(tools: Tools<E>, identity: Identity) -> Reconciler<E> {
+        Reconciler { tools, identity, paces: BTreeMap::new() }
+    }
+
+    /// One turn. `memory` is what is remembered before and after.
+    pub async fn turn(&mut self, input: &TurnInput<'_>, memory: &mut Memory) -> Result<TurnEnd, TurnError> {
+        let observed = self.tools.engine.observe().await?;
+        let now = Timestamp::now();
+        let mut settled = self.settle(input, memory, &observed).await?;
+        let gates = input.view.gates(now, input.clock_fault.clone());
+        let inputs = HostInputs {
+            stacks: settled.iter().map(|(name, settled)| (name.clone(), settled.inputs())).collect(),
+            observed: &observed,
+            gates: gates.clone(),
+        };
+        let planned = plan(&inputs, now);
+        let mut end = TurnEnd { stacks: self.reports(&settled, &planned.stacks), ..TurnEnd::default() };
+        let work = self.due(&planned.stacks, &mut end, now);
+        let ends = self.work(input, &gates, take(&mut settled, work)).await?;
+        for (settled, class, result) in ends {
+            self.note(&settled.state.name, class, result, &mut end);
+            remember(memory, &settled);
+        }
+        self.take_over_silently(&settled, memory).await?;
+        end.observed = observed;
+        Ok(end)
+    }
+
+    /// Settles the facts and makes what changed durable.
+    async fn settle(
+        &self,
+        input: &TurnInput<'_>,
+        memory: &mut Memory,
+        observed: &ObservedHost,
+    ) -> Result<BTreeMap<StackName, Settled>, StoreError> {
+        let present = facts::present(&memory.stacks, observed);
+        let Identity { host, environment, naming } = &self.identity;
+        let offers = input.view.offers(&ForHost { host, environment, naming, present: &present });
+        let seen = Seen { observed, now: Timestamp::now() };
+        let mut settled = facts::settle(environment, &memory.stacks, offers, &seen);
+        for one in settled.values_mut() {
+            let change = std::mem::replace(&mut one.change, Change::at(seen.now));
+            if !change.is_empty() {
+                self.tools.store.commit(change).await?;
+                remember(memory, one);
+            }
+        }
+        Ok(settled)
+    }
+
+    fn reports(&self, settled: &BTreeMap<StackName, Settled>, planned: &[StackPlan]) -> BTreeMap<StackName, StackReport> {
+        let mut reports: BTreeMap<StackName, StackReport> = settled
+            .iter()
+            .map(|(name, one)| {
+                let offered = one.offered.as_ref().map(|desired| journal::release_of(&self.identity.environment, desired));
+                (name.clone(), StackReport { offered, waiting: facts::waiting_by_hand(one) })
+            })
+            .collect();
+        for stack in planned {
+            if let (Some(report), Some(waiting)) = (reports.get_mut(&stack.stack), &stack.waiting) {
+                report.waiting = Some(waiting.clone());
+            }
+        }
+        reports
+    }
+
+    /// The plans with something to do now; the others wait for their next try and say so.
+    fn due<'p>(&self, planned: &'p [StackPlan], end: &mut TurnEnd, now: Timestamp) -> Vec<&'p StackPlan> {
+        let mut due = Vec::new();
+        for stack in planned.iter().filter(|stack| stack.class.is_some() && stack.target.is_some()) {
+            match self.paces.get(&stack.stack).and_then(|pace| pace.waits(now)) {
+                Some(until) => {
+                    let report = end.stacks.entry(stack.stack.clone()).or_default();
+                    if stack.class != Some(OperationClass::Repair) || report.waiting.is_none() {
+                        report.waiting = Some(Waiting::Backoff { until });
+                    }
+                }
+                None => due.push(stack),
+            }
+        }
+        due
+    }
+
+    async fn work<'p>(&self, input: &TurnInput<'_>, gates: &Gates, work: Vec<(&'p StackPlan, Settled)>) -> Result<Vec<Ended>, StoreError> {
+        let turn = StackTurn { tools: &self.tools, gates, interrupt: input.interrupt };
+        let turn = &turn;
+        let jobs = work.into_iter().map(|(planned, mut settled)| async move {
+            let result = turn.run(&mut settled, planned).await?;
+            Ok((settled, planned.class, result))
+        });
+        futures_util::stream::iter(jobs).buffer_unordered(STACKS_AT_ONCE).collect::<Vec<_>>().await.into_iter().collect()
+    }
+
+    fn note(&mut self, name: &StackName, class: Option<OperationClass>, result: StackEnd, end: &mut TurnEnd) {
+        let pace = self.paces.entry(name.clone()).or_default();
+        let now = Timestamp::now();
+        match result {
+            StackEnd::Settled => {
+                pace.succeeded();
+                end.settled.insert(name.clone());
+                end.acted = true;
+            }
+            StackEnd::Repaired => {
+                pace.repaired(now, crate::backoff::chance());
+                end.settled.insert(name.clone());
+                end.acted = true;
+            }
+            StackEnd::TryLater { cause, engine_away: true } => end.engine_away = Some(cause),
+            StackEnd::TryLater { cause, engine_away: false } => {
+                let until = pace.failed(now, crate::backoff::chance());
+                if class != Some(OperationClass::Repair) {
+                    end.stacks.entry(name.clone()).or_default().waiting = Some(Waiting::Backoff { until });
+                }
+                end.delayed.insert(name.clone(), cause);
+            }
+            StackEnd::Broken { cause } => {
+                pace.failed(now, crate::backoff::chance());
+                end.broken.insert(name.clone(), cause);
+            }
+            StackEnd::Stopped => {}
+        }
+    }
+
+    /// The released content under another number or commit, with nothing to do for it: only remembered.
+    async fn take_over_silently(&self, settled: &BTreeMap<StackName, Settled>, memory: &mut Memory) -> Result<(), StoreError> {
+        for one in settled.values() {
+            let (Some(offered), Some(before)) = (&one.offered, memory.stacks.get(&one.state.name)) else { continue };
+            let mut state = one.state.clone();
+            state.memory = before.clone();
+            state.take_over(offered);
+            if state.memory != *before {
+                self.tools.store.commit(Change::at(Timestamp::now()).stack(&state.name, &state.memory)).await?;
+                memory.stacks.insert(state.name, state.memory);
+            }
+        }
+        Ok(())
+    }
+}
+
+type Ended = (Settled, Option<OperationClass>, StackEnd);
+
+/// Moves the settled stacks that have work to their plans.
+fn take<'p>(settled: &mut BTreeMap<StackName, Settled>, work: Vec<&'p StackPlan>) -> Vec<(&'p StackPlan, Settled)> {
+    work.into_iter().filter_map(|planned| Some((planned, settled.remove(&planned.stack)?))).collect()
+}
+
+/// What is remembered of a stack now, in the copy in memory as in the store.
+fn remember(memory: &mut Memory, settled: &Settled) {
+    let name = &settled.state.name;
+    if settled.state.memory == StackMemory::default() {
+        memory.stacks.remove(name);
+    } else {
+        memory.stacks.insert(name.clone(), settled.state.memory.clone());
+    }
+}
