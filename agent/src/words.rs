@@ -24,7 +24,7 @@ pub const NOTHING_DONE: &str = "nothing was done";
 /// A rollback by hand that is not there yet.
 pub const GOES_ON: &str = "the agent goes on with it by itself; `tidegate why` says what it waits for";
 /// A held removal was confirmed.
-pub const LIFTED_REMOVAL: &str = "should git place it here no more, it may be removed";
+pub const LIFTED_REMOVAL: &str = "its removal is confirmed";
 
 /// The branch was rewritten.
 pub fn history_rewritten(tip: &CommitId, trusted: &CommitId) -> String {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tidegate_core::events::{Event, HostStatus};
 use tidegate_core::ids::{CommitId, EnvironmentName, StackName};
 use tidegate_core::observed::ObservedHost;
+use tidegate_core::plan::Waiting;
 use tokio::time::Instant;
 
 /// A snapshot of what the agent knows.
@@ -57,6 +58,15 @@ pub struct Delivery {
     pub failing: Option<String>,
 }
 
+/// Does a stack's removal wait for a person?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HeldRemoval {
+    /// Yes: `resume` confirms it.
+    Waits,
+    /// No: `resume` says nothing about removals.
+    None,
+}
+
 /// Remembers what was reported, so that only what differs is told.
 pub(super) struct Reporter {
     pub(super) engine_version: Option<String>,
@@ -83,6 +93,14 @@ impl Reporter {
 
     pub(super) fn polled(&mut self, at: Timestamp) {
         self.last_poll = Some(at);
+    }
+
+    /// By the last turn's report.
+    pub(super) fn holds_removal(&self, stack: &StackName) -> HeldRemoval {
+        match self.stacks.get(stack).and_then(|report| report.waiting.as_ref()) {
+            Some(Waiting::RemovalHeld { .. }) => HeldRemoval::Waits,
+            _ => HeldRemoval::None,
+        }
     }
 
     pub(super) fn heartbeat_due(&self, every: Duration) -> Instant {

@@ -1,5 +1,6 @@
 //! What somebody on the host itself asks for: roll a stack back, let it go on. Works without git, registry and bot.
 
+use super::board::HeldRemoval;
 use super::{Driver, DriverError};
 use crate::config::ConfigView;
 use crate::engine::Engine;
@@ -263,7 +264,7 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
             Ok(memory) => memory,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let lifted = lift(&mut memory);
+        let lifted = lift(&mut memory, self.reporter.holds_removal(stack));
         self.commit(Change::at(Timestamp::now()).stack(stack, &memory)).await?;
         self.memory.stacks.insert(stack.clone(), memory);
         self.look = true;
@@ -272,7 +273,7 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
 }
 
 /// Lifts what stands between git and the stack on this host. Pure.
-fn lift(memory: &mut StackMemory) -> Vec<String> {
+fn lift(memory: &mut StackMemory, removal: HeldRemoval) -> Vec<String> {
     let mut lifted = Vec::new();
     if let Some(diverged) = memory.record.diverged.take() {
         lifted.push(crate::words::lifted_rollback(&diverged.by));
@@ -281,7 +282,7 @@ fn lift(memory: &mut StackMemory) -> Vec<String> {
         lifted.push(crate::words::lifted_failures(memory.record.failed.len()));
         memory.record.failed.clear();
     }
-    if memory.removal == Removal::NotAsked {
+    if removal == HeldRemoval::Waits {
         memory.removal = Removal::Confirmed;
         lifted.push(crate::words::LIFTED_REMOVAL.to_owned());
     }

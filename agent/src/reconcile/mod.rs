@@ -188,7 +188,7 @@ impl<E: Engine> Reconciler<E> {
         due
     }
 
-    async fn work<'p>(&self, input: &TurnInput<'_>, gates: &Gates, work: Vec<(&'p StackPlan, Settled)>) -> Result<Vec<Ended>, StoreError> {
+    async fn work(&self, input: &TurnInput<'_>, gates: &Gates, work: Vec<(&StackPlan, Settled)>) -> Result<Vec<Ended>, StoreError> {
         let turn = StackTurn { tools: &self.tools, gates, interrupt: input.interrupt };
         let turn = &turn;
         let jobs = work.into_iter().map(|(planned, mut settled)| async move {

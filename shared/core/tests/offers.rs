@@ -1,5 +1,7 @@
 //! What git offers a host, as tables: lock or tip, placement, content, removals.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop loudly")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::calendar::Calendar;
 use tidegate_core::compose::{ContainerModel, ImageRef, Service, StackModel};
