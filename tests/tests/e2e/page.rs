@@ -14,6 +14,7 @@ use tidegate_bot::page::{Page, Settings, router};
 use tidegate_bot::request::{Ask, Reply, Request};
 use tidegate_bot::view::{Stage, View};
 use tidegate_tests::browser::{Browser, Scheme, in_browser};
+use tidegate_tests::wait::wait_until;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -96,6 +97,16 @@ async fn until_live(browser: &Browser) {
 
 async fn element(browser: &Browser, css: &str) -> Result<WebElement> {
     Ok(browser.driver.find(By::Css(css)).await?)
+}
+
+/// Waits until an element shows a text, without a script in the page.
+async fn shown(browser: &Browser, css: &str, text: &str) {
+    wait_until(SOON, &format!("{css} shows {text}"), || async {
+        let element = element(browser, css).await.map_err(|error| format!("{error:#}"))?;
+        let seen = element.text().await.map_err(|error| format!("{error:#}"))?;
+        if seen.contains(text) { Ok(()) } else { Err(seen) }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -205,10 +216,11 @@ async fn everything_works_without_a_script() -> Result<()> {
         assert!(element(&browser, ".freshness").await?.text().await?.starts_with("Snapshot of"));
         element(&browser, "#person option[value=alice]").await?.click().await?;
         element(&browser, "form.person button").await?.click().await?;
+        shown(&browser, "label[for=said]", "As Alice Example").await;
         element(&browser, "article.attention .act summary").await?.click().await?;
         element(&browser, "article.attention .act input[name=reason]").await?.send_keys("prices are wrong").await?;
         element(&browser, "button[value=reject]").await?.click().await?;
-        assert!(element(&browser, "#outcome").await?.text().await?.contains("Rejected."));
+        shown(&browser, "#outcome", "Rejected.").await;
         assert!(browser.driver.find_all(By::Css(APPROVE)).await?.is_empty());
         browser.picture("without-script").await
     })
