@@ -6,14 +6,3 @@ mod attributes;
 mod fake;
 mod harness;
 mod lifecycle;
-
-use tidegate_core::calendar::{Decision, Rule, RuleKind, State};
-use tidegate_core::plan::Gates;
-
-/// Nothing stops a release.
-fn open() -> Gates {
-    let rule = Rule::named(RuleKind::Always, "always");
-    let value = serde_json::json!({ "state": State::Open, "open_until": null, "next_start": null, "rule": rule });
-    let calendar: Decision = serde_json::from_value(value).unwrap();
-    Gates { calendar, holds: Vec::new(), clock_fault: None, calendar_fault: None }
-}
