@@ -7,6 +7,7 @@
 
 pub mod child;
 mod commit;
+mod compact;
 mod error;
 mod hostkey;
 pub mod keys;

@@ -1,6 +1,7 @@
 //! The mirror as the rest of Tidegate sees it: async, with deadlines, over any kind of remote.
 
 use crate::commit::{self, Change, Committed, Committer, Identity};
+use crate::compact;
 use crate::error::{self, CommitError, GitError};
 use crate::local::{self, Amount, Push, Pushed};
 use crate::network::{self, Done};
@@ -256,6 +257,7 @@ impl Mirror {
         };
         if pushed == Pushed::Yes {
             self.read("moving the tip", move |inner| inner.store.set_tip(push.commit)).await?;
+            self.tidy_up().await;
         }
         Ok(pushed)
     }
@@ -266,7 +268,9 @@ impl Mirror {
         if let Address::Local(path) = &remote.address {
             let (path, limit) = (path.clone(), remote.limits.transfer_deadline);
             let fetch = move |inner: &Inner| local::fetch(&inner.remote, &path, &inner.store, amount);
-            return Ok(store::commit_id(self.on_store("fetching", limit, fetch).await?));
+            let tip = self.on_store("fetching", limit, fetch).await?;
+            self.tidy_up().await;
+            return Ok(store::commit_id(tip));
         }
         let Done { answer: Answer::Tip(tip), incoming } = network::carry_out(remote, &self.0.store, Action::Fetch(amount)).await? else {
             return Err(network::odd(remote));
@@ -274,6 +278,7 @@ impl Mirror {
         let id = store::oid(&tip);
         let take_in = move |inner: &Inner| transfer::adopt(&inner.store, &incoming.dir).and_then(|()| inner.store.set_tip(id));
         self.read("taking in what was fetched", take_in).await?;
+        self.tidy_up().await;
         Ok(tip)
     }
 
@@ -296,6 +301,24 @@ impl Mirror {
             self.read("taking in what was fetched", take_in).await?;
         }
         Ok(found)
+    }
+
+    /// Joins packs when there are many. The caller holds the transfer lock. A failure costs speed only, and comes up
+    /// again after the next transfer.
+    async fn tidy_up(&self) {
+        let inner = self.0.clone();
+        let limits = inner.remote.limits;
+        let job = Job { doing: "joining packs", url: inner.remote.shown(), limit: limits.local_deadline };
+        let work = move || {
+            if !compact::is_due(&inner.store, limits.packs_max)? {
+                return Ok(());
+            }
+            let _alone = inner.packs.write().unwrap_or_else(PoisonError::into_inner);
+            compact::join(&inner.store)
+        };
+        if let Err(failure) = blocking(job, work).await {
+            tracing::warn!(error = %failure, "the mirror's packs could not be joined");
+        }
     }
 
     async fn has(&self, commit: Oid) -> Result<bool, GitError> {

@@ -64,6 +64,9 @@ pub struct Verified {
 pub fn verify_commit(raw: &[u8], keys: &[PublicKey]) -> Result<Verified, CommitRefusal> {
     let parts = split(raw)?;
     let signature = parts.signature.as_deref().ok_or(CommitRefusal::Unsigned)?;
+    if signature.ends_with('\n') {
+        return Err(CommitRefusal::Form("its signature ends with an empty line"));
+    }
     let key = keys::verify(keys, GIT_NAMESPACE, &parts.payload, signature)?.clone();
     let committed_at_secs = ident_time(parts.committer).ok_or(CommitRefusal::Form("the committer has no time"))?;
     Ok(Verified { key, parents: parts.parents, committed_at_secs })

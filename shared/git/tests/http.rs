@@ -4,6 +4,8 @@
 #[path = "../../../tests/src/git_server.rs"]
 mod git_server;
 mod support;
+#[path = "support/tls.rs"]
+mod tls;
 
 use git_server::{GitServer, Mode};
 use std::convert::Infallible;
@@ -272,4 +274,68 @@ async fn a_transfer_process_that_meets_its_limits_is_an_error_not_a_hang() {
     let program = TransferProgram::At("/nonexistent/program".into());
     let failed = open(&origin, "b", RemoteSettings { program, ..settings(&server) }).await.fetch().await.unwrap_err();
     assert!(matches!(failed, GitError::Transfer { .. }), "{failed:?}");
+}
+
+#[tokio::test]
+async fn packs_are_joined_and_nothing_is_lost() {
+    const PACKS_MAX: usize = 4;
+    let origin = origin();
+    let server = GitServer::start(origin.root.path()).unwrap();
+    let first = origin.commit(&[("a", "0")]);
+    let limits = Limits { packs_max: PACKS_MAX, ..Limits::default() };
+    let mirror = open(&origin, "a", RemoteSettings { limits, ..settings(&server) }).await;
+    mirror.fetch().await.unwrap();
+    let mut commits = vec![first];
+    for number in 1..14 {
+        commits.push(origin.commit(&[("a", &number.to_string())]));
+        mirror.fetch().await.unwrap();
+        let packs = std::fs::read_dir(origin.mirror_dir("a/mirror.git/objects/pack")).unwrap();
+        let packs = packs.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|ext| ext == "pack")).count();
+        assert!(packs <= PACKS_MAX, "{packs}");
+    }
+    server.set_mode(Mode::Unreachable);
+    for (number, commit) in commits.iter().enumerate() {
+        let files = mirror.files(commit).await.unwrap();
+        assert_eq!(&*files.get(&"a".parse().unwrap()).unwrap().bytes, number.to_string().as_bytes());
+        assert!(mirror.descends(&commits[13], commit).await.unwrap());
+    }
+    run(&origin.mirror_dir("a/mirror.git"), &["fsck", "--full", "--strict"]);
+}
+
+/// Runs in a process of its own, because which authorities are trusted is a property of a process.
+#[tokio::test]
+#[ignore = "run by https_is_spoken_with_trusted_servers_only"]
+async fn https_worker() {
+    let (url, dir) = (std::env::var("TEST_URL").unwrap(), PathBuf::from(std::env::var("TEST_DIR").unwrap()));
+    let settings = RemoteSettings { program: transfer_program(), ..RemoteSettings::new(url, "main") };
+    let mirror = Mirror::open(&dir, settings).await.unwrap();
+    mirror.poll().await.unwrap();
+    mirror.fetch().await.unwrap();
+    mirror.commit(&committer(), |_, _| Ok::<_, Infallible>(Some(change("a", "2")))).await.unwrap();
+}
+
+#[test]
+fn https_is_spoken_with_trusted_servers_only() {
+    let origin = origin();
+    origin.commit(&[("a", "1")]);
+    let server = GitServer::start(origin.root.path()).unwrap();
+    let front = tls::TlsFront::start(origin.root.path(), server.url("").trim_start_matches("http://").trim_end_matches('/'));
+    let worker = |name: &str| {
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["--ignored", "--exact", "https_worker"])
+            .env("TEST_URL", front.url("config.git"))
+            .env("TEST_DIR", origin.mirror_dir(name));
+        command
+    };
+    let stranger = worker("a").output().unwrap();
+    assert!(!stranger.status.success() && server.requests().is_empty(), "an unknown authority was trusted");
+    assert!(
+        String::from_utf8_lossy(&stranger.stdout).to_lowercase().contains("certificate"),
+        "{}",
+        String::from_utf8_lossy(&stranger.stdout)
+    );
+    let trusting = worker("b").env("SSL_CERT_FILE", &front.authority).output().unwrap();
+    assert!(trusting.status.success(), "{}", String::from_utf8_lossy(&trusting.stdout));
+    assert_eq!(run(&origin.bare, &["show", "main:a"]), "2");
 }
