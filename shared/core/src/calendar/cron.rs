@@ -7,7 +7,6 @@
 use super::error::Problem;
 use super::zone::Civil;
 use chrono::{DateTime, Utc};
-use std::collections::BTreeSet;
 use std::ops::{Range, RangeInclusive};
 use std::str::FromStr;
 
@@ -25,11 +24,33 @@ pub(super) struct CronExpression {
 /// The values of each field, in Unix numbering (Sunday is 0).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fields {
-    pub(super) minutes: BTreeSet<u32>,
-    pub(super) hours: BTreeSet<u32>,
-    pub(super) days_of_month: BTreeSet<u32>,
-    pub(super) months: BTreeSet<u32>,
-    pub(super) weekdays: BTreeSet<u32>,
+    pub(super) minutes: Values,
+    pub(super) hours: Values,
+    pub(super) days_of_month: Values,
+    pub(super) months: Values,
+    pub(super) weekdays: Values,
+}
+
+/// A set of numbers below 64, as bits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Values(u64);
+
+impl Values {
+    fn insert(&mut self, value: u32) {
+        self.0 |= 1u64.checked_shl(value).unwrap_or(0);
+    }
+
+    pub(super) fn contains(self, value: u32) -> bool {
+        self.0.checked_shr(value).is_some_and(|bits| bits & 1 == 1)
+    }
+
+    pub(super) fn iter(self) -> impl Iterator<Item = u32> {
+        (0..u64::BITS).filter(move |value| self.contains(*value))
+    }
+
+    fn count(self) -> u32 {
+        self.0.count_ones()
+    }
 }
 
 /// How the two day fields work together when both are restricted.
@@ -89,17 +110,10 @@ fn labelled_utc(civil: Civil) -> Option<DateTime<Utc>> {
 impl Fields {
     /// In the crate's seven fields and its numbering of weekdays.
     fn translate(&self) -> String {
-        let list = |values: &BTreeSet<u32>, shift: u32| -> String {
-            values.iter().map(|value| (value + shift).to_string()).collect::<Vec<_>>().join(",")
-        };
-        let weekdays = if self.weekdays.len() == WEEKDAY.count() { "*".to_owned() } else { list(&self.weekdays, 1) };
-        format!(
-            "0 {} {} {} {} {weekdays} *",
-            list(&self.minutes, 0),
-            list(&self.hours, 0),
-            list(&self.days_of_month, 0),
-            list(&self.months, 0)
-        )
+        let list =
+            |values: Values, shift: u32| -> String { values.iter().map(|value| (value + shift).to_string()).collect::<Vec<_>>().join(",") };
+        let weekdays = if self.weekdays.count() == WEEKDAY.count() { "*".to_owned() } else { list(self.weekdays, 1) };
+        format!("0 {} {} {} {} {weekdays} *", list(self.minutes, 0), list(self.hours, 0), list(self.days_of_month, 0), list(self.months, 0))
     }
 }
 
@@ -174,18 +188,18 @@ impl FieldKind {
     }
 
     /// How many distinct values there are.
-    fn count(&self) -> usize {
-        (self.last - self.first() + 1) as usize
+    fn count(&self) -> u32 {
+        self.last - self.first() + 1
     }
 
-    fn read(&self, word: &Word) -> Result<BTreeSet<u32>, Problem> {
-        let mut values = BTreeSet::new();
+    fn read(&self, word: &Word) -> Result<Values, Problem> {
+        let mut values = Values::default();
         let mut offset = word.span.start;
         for part in word.text.split(',') {
             let length = part.chars().count();
             let span = offset..offset + length.max(1);
             let items = self.read_part(part).map_err(|problem| problem.span(span))?;
-            values.extend(items.map(|value| if value > self.last { self.first() } else { value }));
+            items.for_each(|value| values.insert(if value > self.last { self.first() } else { value }));
             offset += length + 1;
         }
         Ok(values)
@@ -268,15 +282,15 @@ fn number(text: &str) -> Option<u32> {
 const MONTH_DAYS_MAX: [u32; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
 fn check_days(fields: &Fields, words: &[Word; 5], day_match: DayMatch) -> Result<(), Problem> {
-    let restricted = |kind: &FieldKind, word: &Word, values: &BTreeSet<u32>| !word.text.starts_with('*') || values.len() < kind.count();
-    let both = restricted(&DAY_OF_MONTH, &words[2], &fields.days_of_month) && restricted(&WEEKDAY, &words[4], &fields.weekdays);
+    let restricted = |kind: &FieldKind, word: &Word, values: Values| !word.text.starts_with('*') || values.count() < kind.count();
+    let both = restricted(&DAY_OF_MONTH, &words[2], fields.days_of_month) && restricted(&WEEKDAY, &words[4], fields.weekdays);
     if both && day_match == DayMatch::Unsaid {
         return Err(Problem::new("cron_both_days", "day of month and day of week are both restricted")
             .span(words[2].span.start..words[4].span.end)
             .hint("for days that match both write `day_match: all`; for days that match either write two windows"));
     }
-    let earliest_day = fields.days_of_month.first().copied().unwrap_or(u32::MAX);
-    let fires = MONTH_DAYS_MAX.iter().zip(1..).any(|(days, month)| fields.months.contains(&month) && earliest_day <= *days);
+    let earliest_day = fields.days_of_month.iter().next().unwrap_or(u32::MAX);
+    let fires = MONTH_DAYS_MAX.iter().zip(1..).any(|(days, month)| fields.months.contains(month) && earliest_day <= *days);
     if !fires {
         return Err(Problem::new("cron_never", "the expression never fires: no such day in these months")
             .span(words[2].span.start..words[3].span.end)

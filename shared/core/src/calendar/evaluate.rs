@@ -8,8 +8,8 @@ use super::error::Item;
 use super::minutes;
 use super::model::{Calendar, Freeze, Gated, Window, Windows};
 use super::periods::{Period, Stretch};
-use super::zone::{floor_secs, timestamp};
-use jiff::Timestamp;
+use super::zone::{ceil_secs, floor_secs, timestamp};
+use jiff::{SignedDuration, Timestamp};
 
 /// How far ahead answers look, in days.
 pub const HORIZON_DAYS: i64 = 1830;
@@ -29,15 +29,28 @@ impl Calendar {
         let now = Now { at, secs: floor_secs(at) };
         let rollback = self.rollback_blocked(now.secs);
         if let Some((index, _)) = last_covering(&self.freezes, now.secs) {
-            let next_start = self.next_start(now.secs, now.secs);
+            let next_start = self.next_start(now.secs, now.secs, NO_NEEDS);
             return Decision { state: State::Frozen, open_until: None, next_start, rule: self.freeze_rule(index), rollback };
         }
         match self.open_rule(now.secs) {
             Some(rule) => Decision { rollback, ..self.inside(&now, rule) },
             None => {
-                let next_start = self.next_start(now.secs, now.secs);
+                let next_start = self.next_start(now.secs, now.secs, NO_NEEDS);
                 Decision { state: State::Closed, open_until: None, next_start, rule: closed_rule(), rollback }
             }
+        }
+    }
+
+    /// The first instant from `at` on at which a rollout may start and has this much time until the interval ends; none: none within the
+    /// horizon.
+    pub fn next_fit(&self, at: Timestamp, needs: SignedDuration) -> Option<Timestamp> {
+        let decision = self.decide(at);
+        let needs_secs = needs.as_secs() + i64::from(needs.subsec_nanos() > 0);
+        match (decision.state, decision.open_until) {
+            (State::Open, None) => Some(at),
+            (State::Open, Some(end)) if end.duration_since(at) >= needs => Some(at),
+            (State::Open | State::Closing, Some(end)) => self.next_start(ceil_secs(end), floor_secs(at), needs_secs),
+            _ => self.next_start(floor_secs(at), floor_secs(at), needs_secs),
         }
     }
 
@@ -48,7 +61,7 @@ impl Calendar {
         if end.is_none_or(|end| now.secs < end - self.cutoff_secs()) {
             return Decision { state: State::Open, open_until, next_start: Some(now.at), rule, rollback: None };
         }
-        let next_start = end.and_then(|end| self.next_start(end, now.secs));
+        let next_start = end.and_then(|end| self.next_start(end, now.secs, NO_NEEDS));
         Decision { state: State::Closing, open_until, next_start, rule: self.cutoff_rule(&rule), rollback: None }
     }
 
@@ -57,13 +70,10 @@ impl Calendar {
         Walk::new(self).effective_end(at_secs).unwrap_or_else(|GaveUp| minutes::effective_end(self, at_secs))
     }
 
-    /// The first instant from `from_secs` on at which a rollout may start, within the horizon of `now_secs`.
-    fn next_start(&self, from_secs: i64, now_secs: i64) -> Option<Timestamp> {
-        let until_secs = now_secs + HORIZON_SECS;
-        let start = match Walk::new(self).next_start(from_secs, until_secs) {
-            Ok(start) => start,
-            Err(GaveUp) => minutes::next_start(self, from_secs, until_secs),
-        };
+    /// The first instant from `from_secs` on at which a rollout may start that needs some time, within the horizon of `now_secs`.
+    fn next_start(&self, from_secs: i64, now_secs: i64, needs_secs: i64) -> Option<Timestamp> {
+        let search = Search { from_secs, until_secs: now_secs + HORIZON_SECS, needs_secs };
+        let start = Walk::new(self).next_start(&search).unwrap_or_else(|GaveUp| minutes::next_start(self, &search));
         start.map(timestamp)
     }
 
@@ -133,6 +143,18 @@ pub(super) enum End {
     Beyond,
 }
 
+/// A search for the first instant in `[from, until)` at which a rollout may start.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Search {
+    pub(super) from_secs: i64,
+    pub(super) until_secs: i64,
+    /// How much time must be left until the interval ends.
+    pub(super) needs_secs: i64,
+}
+
+/// Any time before the cutoff will do.
+const NO_NEEDS: i64 = 0;
+
 /// The walk took too many steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct GaveUp;
@@ -199,12 +221,12 @@ impl<'a> Walk<'a> {
         Ok(freeze.into_iter().chain(window).min())
     }
 
-    /// The first instant in `[from, until)` at which a rollout may start.
-    fn next_start(&mut self, from_secs: i64, until_secs: i64) -> Result<Option<i64>, GaveUp> {
-        let mut from = from_secs;
-        while let Some(open) = self.next_open(from, until_secs)? {
+    /// The first instant that a search asks for.
+    fn next_start(&mut self, search: &Search) -> Result<Option<i64>, GaveUp> {
+        let mut from = search.from_secs;
+        while let Some(open) = self.next_open(from, search.until_secs)? {
             match self.effective_end(open)? {
-                Some(end) if end - self.calendar.cutoff_secs() <= open => from = end,
+                Some(end) if end - open < search.needs_secs.max(self.calendar.cutoff_secs() + 1) => from = end,
                 _ => return Ok(Some(open)),
             }
         }

@@ -5,34 +5,36 @@
 //! offset with odd seconds since 1972.
 
 use super::cron::Fields;
-use super::evaluate::{HORIZON_SECS, MERGE_SECS};
+use super::evaluate::{HORIZON_SECS, MERGE_SECS, Search};
 use super::model::{Calendar, Gated, Once, Recurring, When, Windows};
-use super::zone::{Change, Zone};
+use super::zone::{Change, Zone, timestamp};
 use jiff::civil::Date;
+use jiff::tz::Offset;
 
 const SECS_PER_MINUTE: i64 = 60;
+const MINUTES_PER_HOUR: u32 = 60;
 const MINUTES_PER_DAY: i64 = 24 * 60;
 /// How many minutes are looked at in one go.
 const CHUNK_MINUTES: i64 = 128 * MINUTES_PER_DAY;
 
 /// The end of the effective interval around an instant that is open, inside listed windows; none: after the merge limit.
 pub(super) fn effective_end(calendar: &Calendar, at_secs: i64) -> Option<i64> {
-    let first = at_secs.div_euclid(SECS_PER_MINUTE);
-    let last = (at_secs + MERGE_SECS).div_euclid(SECS_PER_MINUTE);
-    let mut closed = open_minutes(calendar, Range { first, count: last - first + 1 });
+    let mut closed = open_minutes(calendar, Range::covering(at_secs, at_secs + MERGE_SECS));
     closed.invert();
     closed.first_set().map(|minute| minute * SECS_PER_MINUTE)
 }
 
-/// The first instant in `[from, until)` at which a rollout may start, and that is not inside an interval that began before `from`.
-pub(super) fn next_start(calendar: &Calendar, from_secs: i64, until_secs: i64) -> Option<i64> {
-    let needed = calendar.cutoff_secs() / SECS_PER_MINUTE + 1;
-    let found = chunks(from_secs, until_secs).find_map(|chunk| {
+/// The first instant that a search asks for; `from` must not be inside an interval that began before it.
+pub(super) fn next_start(calendar: &Calendar, search: &Search) -> Option<i64> {
+    let needed = (calendar.cutoff_secs() / SECS_PER_MINUTE + 1).max((search.needs_secs + SECS_PER_MINUTE - 1) / SECS_PER_MINUTE);
+    // More than the merge limit is "until further notice", which is time enough.
+    let needed = needed.min(MERGE_SECS / SECS_PER_MINUTE + 1);
+    let found = chunks(search.from_secs, search.until_secs).find_map(|chunk| {
         let mut open = open_minutes(calendar, Range { count: chunk.count + needed, ..chunk });
         open.keep_runs(needed);
         open.first_set()
     });
-    found.map(|minute| minute * SECS_PER_MINUTE).filter(|start| *start < until_secs)
+    found.map(|minute| minute * SECS_PER_MINUTE).filter(|start| *start < search.until_secs)
 }
 
 /// The first instant from `at_secs` on at which no freeze stops this class; none: after the horizon.
@@ -47,9 +49,17 @@ pub(super) fn thaw(calendar: &Calendar, class: Gated, at_secs: i64) -> Option<i6
 
 /// Minutes that are looked at, counted from 1970.
 #[derive(Debug, Clone, Copy)]
-struct Range {
+pub(super) struct Range {
     first: i64,
     count: i64,
+}
+
+impl Range {
+    /// All minutes from the one to the other instant, with both.
+    pub(super) fn covering(from_secs: i64, until_secs: i64) -> Range {
+        let first = from_secs.div_euclid(SECS_PER_MINUTE);
+        Range { first, count: until_secs.div_euclid(SECS_PER_MINUTE) - first + 1 }
+    }
 }
 
 fn chunks(from_secs: i64, until_secs: i64) -> impl Iterator<Item = Range> {
@@ -58,7 +68,8 @@ fn chunks(from_secs: i64, until_secs: i64) -> impl Iterator<Item = Range> {
     starts.take_while(move |first| first * SECS_PER_MINUTE <= until_secs).map(|first| Range { first, count: CHUNK_MINUTES })
 }
 
-fn open_minutes(calendar: &Calendar, range: Range) -> Bits {
+/// The minutes of the effective intervals.
+pub(super) fn open_minutes(calendar: &Calendar, range: Range) -> Bits {
     let mut open = Bits::new(range);
     match &calendar.windows {
         Windows::None | Windows::Always => open.invert(),
@@ -81,8 +92,15 @@ fn frozen_minutes(calendar: &Calendar, class: Gated, range: Range) -> Bits {
     frozen
 }
 
+/// The minutes in which one recurring rule is in force.
+pub(super) fn recurring_minutes(recurring: &Recurring, range: Range) -> Bits {
+    let mut bits = Bits::new(range);
+    bits.mark_recurring(recurring);
+    bits
+}
+
 /// One bit for each minute of a range, the first in the lowest bit of the first word. Bits after the range stay 0.
-struct Bits {
+pub(super) struct Bits {
     range: Range,
     words: Vec<u64>,
 }
@@ -96,6 +114,10 @@ impl Bits {
 
     fn invert(&mut self) {
         self.words.iter_mut().for_each(|word| *word = !*word);
+        self.clear_spare();
+    }
+
+    fn clear_spare(&mut self) {
         let spare = self.words.len() as i64 * WORD_BITS - self.range.count;
         if let Some(last) = self.words.last_mut() {
             *last &= u64::MAX >> spare;
@@ -110,6 +132,25 @@ impl Bits {
     fn first_set(&self) -> Option<i64> {
         let (position, word) = (0..).zip(&self.words).find(|(_, word)| **word != 0)?;
         Some(self.range.first + position * WORD_BITS + i64::from(word.trailing_zeros()))
+    }
+
+    /// The stretches of minutes that are set, in order.
+    pub(super) fn into_runs(self) -> Runs {
+        Runs { bits: self, position: 0 }
+    }
+
+    /// The first place from `from` on where a bit is `wanted`; the end of the range if there is none.
+    fn find(&self, from: i64, wanted: bool) -> i64 {
+        let flip = if wanted { 0 } else { u64::MAX };
+        let mut position = from;
+        while position < self.range.count {
+            let word = (self.words[index(position / WORD_BITS)] ^ flip) >> (position % WORD_BITS);
+            if word != 0 {
+                return (position + i64::from(word.trailing_zeros())).min(self.range.count);
+            }
+            position = (position / WORD_BITS + 1) * WORD_BITS;
+        }
+        self.range.count
     }
 
     /// Sets `[from, until)`, as far as it lies in the range.
@@ -161,9 +202,9 @@ impl Bits {
         let clock = Clock::new(&recurring.zone, self.range.first - duration - MINUTES_PER_DAY, self.range.first + self.range.count);
         let first_day = clock.civil_day(self.range.first - duration) - 1;
         let last_day = clock.civil_day(self.range.first + self.range.count) + 1;
-        for day in (first_day..=last_day).filter(|day| pattern.matches(*day)) {
+        for day in pattern.days(first_day, last_day) {
             match clock.steady(day) {
-                Some(midnight) => pattern.runs.iter().for_each(|(from, until)| self.set(midnight + from, midnight + until)),
+                Some(midnight) => self.mark_day(&pattern, midnight),
                 None => {
                     for start in pattern.starts.iter().map(|start| clock.start(day * MINUTES_PER_DAY + start)) {
                         self.set(start, start + duration);
@@ -174,6 +215,64 @@ impl Bits {
     }
 }
 
+impl Bits {
+    fn mark_day(&mut self, pattern: &DayPattern<'_>, midnight: i64) {
+        match &pattern.bits {
+            Some(bits) => self.or_at(bits, midnight),
+            None => pattern.runs.iter().for_each(|(from, until)| self.set(midnight + from, midnight + until)),
+        }
+    }
+
+    /// Adds other bits, with their first at a minute.
+    fn or_at(&mut self, other: &Bits, minute: i64) {
+        let place = minute - self.range.first;
+        let (first, shift) = (place.div_euclid(WORD_BITS), place.rem_euclid(WORD_BITS));
+        for (position, word) in (first..).zip(&other.words) {
+            self.or_word(position, word << shift);
+            self.or_word(position + 1, word.checked_shr(u32::try_from(WORD_BITS - shift).unwrap_or(u32::MAX)).unwrap_or(0));
+        }
+        self.clear_spare();
+    }
+
+    fn or_word(&mut self, position: i64, bits: u64) {
+        if let Some(word) = usize::try_from(position).ok().and_then(|position| self.words.get_mut(position)) {
+            *word |= bits;
+        }
+    }
+}
+
+/// Stretches of minutes that are set.
+pub(super) struct Runs {
+    bits: Bits,
+    position: i64,
+}
+
+/// A stretch of minutes; none: it goes on beyond the range.
+pub(super) struct Run {
+    from: Option<i64>,
+    until: Option<i64>,
+}
+
+impl Run {
+    /// Both ends in seconds.
+    pub(super) fn as_secs(&self) -> (Option<i64>, Option<i64>) {
+        (self.from.map(|minute| minute * SECS_PER_MINUTE), self.until.map(|minute| minute * SECS_PER_MINUTE))
+    }
+}
+
+impl Iterator for Runs {
+    type Item = Run;
+
+    fn next(&mut self) -> Option<Run> {
+        let Range { first, count } = self.bits.range;
+        let from = self.bits.find(self.position, true);
+        let until = self.bits.find(from, false);
+        self.position = until;
+        let inner = |position: i64| (position > 0 && position < count).then_some(first + position);
+        (from < count).then(|| Run { from: inner(from), until: inner(until) })
+    }
+}
+
 /// The days on which an expression fires, and what a day without a change of the clock looks like.
 struct DayPattern<'a> {
     fields: &'a Fields,
@@ -181,12 +280,20 @@ struct DayPattern<'a> {
     starts: Vec<i64>,
     /// The starts with their durations, united; minutes after midnight.
     runs: Vec<(i64, i64)>,
+    /// The runs as bits, if they are too many to be set one by one.
+    bits: Option<Bits>,
 }
+
+/// More runs in a day than this are added as bits.
+const RUNS_MAX: usize = 8;
 
 impl DayPattern<'_> {
     fn new(fields: &Fields, duration: i64) -> DayPattern<'_> {
-        let starts: Vec<i64> =
-            fields.hours.iter().flat_map(|hour| fields.minutes.iter().map(move |minute| i64::from(hour * 60 + minute))).collect();
+        let starts: Vec<i64> = fields
+            .hours
+            .iter()
+            .flat_map(|hour| fields.minutes.iter().map(move |minute| i64::from(hour * MINUTES_PER_HOUR + minute)))
+            .collect();
         let mut runs: Vec<(i64, i64)> = Vec::new();
         for start in &starts {
             match runs.last_mut() {
@@ -194,22 +301,27 @@ impl DayPattern<'_> {
                 _ => runs.push((*start, start + duration)),
             }
         }
-        DayPattern { fields, starts, runs }
+        let bits = runs.last().filter(|_| runs.len() > RUNS_MAX).map(|(_, until)| {
+            let mut bits = Bits::new(Range { first: 0, count: *until });
+            runs.iter().for_each(|(from, until)| bits.set(*from, *until));
+            bits
+        });
+        DayPattern { fields, starts, runs, bits }
     }
 
-    /// Does it fire on this day, counted from 1970-01-01?
-    fn matches(&self, day: i64) -> bool {
-        let Some(date) = civil_date(day) else { return false };
+    fn matches(&self, date: Date) -> bool {
         let number = |value: i8| u32::try_from(value).unwrap_or(0);
-        self.fields.weekdays.contains(&number(date.weekday().to_sunday_zero_offset()))
-            && self.fields.days_of_month.contains(&number(date.day()))
-            && self.fields.months.contains(&number(date.month()))
+        self.fields.weekdays.contains(number(date.weekday().to_sunday_zero_offset()))
+            && self.fields.days_of_month.contains(number(date.day()))
+            && self.fields.months.contains(number(date.month()))
     }
-}
 
-fn civil_date(day: i64) -> Option<Date> {
-    let span = jiff::Span::new().try_days(day).ok()?;
-    Date::constant(1970, 1, 1).checked_add(span).ok()
+    /// The days from `first` to `last`, counted from 1970-01-01, on which it fires.
+    fn days(&self, first: i64, last: i64) -> impl Iterator<Item = i64> {
+        let first_date = Offset::UTC.to_datetime(timestamp(first * MINUTES_PER_DAY * SECS_PER_MINUTE)).date();
+        let dates = std::iter::successors(Some(first_date), |date| date.tomorrow().ok());
+        (first..=last).zip(dates).filter(|(_, date)| self.matches(*date)).map(|(day, _)| day)
+    }
 }
 
 /// A zone's offsets over a range, in minutes.

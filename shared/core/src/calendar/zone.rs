@@ -104,8 +104,11 @@ impl Zones {
         self.database.available().map(|found| found.to_string()).find(|found| found.eq_ignore_ascii_case(name))
     }
 
-    /// A zone whose name is close to this one.
+    /// A zone whose name is close to this one. Short names are close to everything.
     fn similar(&self, name: &str) -> Option<String> {
+        if name.len() < SIMILAR_BYTES_MIN {
+            return None;
+        }
         let wanted = name.to_ascii_lowercase();
         let near = self
             .database
@@ -120,6 +123,8 @@ impl Zones {
 
 /// How many edits a name may be away to be offered as a hint.
 const SIMILAR_EDITS_MAX: usize = 2;
+/// Names shorter than this, in bytes, get no such hint.
+const SIMILAR_BYTES_MIN: usize = 5;
 /// Names longer than this, in bytes, get no such hint; the longest zone name has 32.
 const SIMILAR_BYTES_MAX: usize = 48;
 

@@ -1,4 +1,9 @@
 //! The release calendar against its vectors, against a brute-force evaluator, and its edges.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test may stop at the first surprise and say what it skipped")]
 
+mod brute;
+mod checks;
+mod policies;
+mod properties;
 mod vectors;
+mod views;
