@@ -1,5 +1,10 @@
 //! The release calendar against its vectors, against a brute-force evaluator, and its edges.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test may stop at the first surprise and say what it skipped")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::panic,
+    reason = "a test may stop at the first surprise and say what it skipped"
+)]
 
 mod brute;
 mod checks;

@@ -87,11 +87,11 @@ fn check_instant(calendar: &Calendar, brute: &Brute, secs: i64) -> Result<(), Te
 fn check_instants(calendar: &Calendar, brute: &Brute, inner: Span) -> Result<(), TestCaseError> {
     let boundaries = brute.boundaries(inner);
     let far = matches!(brute.answer((inner.first + inner.count) * 60).next_start, Bound::After(_));
-    let stride = boundaries.len().div_ceil(if far { 1 } else { 8 }).max(1);
+    let stride = boundaries.len().div_ceil(if far { 1 } else { 5 }).max(1);
     for secs in boundaries.iter().step_by(stride).flat_map(|at| [at - 1, *at, at + 30]) {
         check_instant(calendar, brute, secs)?;
     }
-    let steps = if far { 1 } else { 4 };
+    let steps = if far { 1 } else { 3 };
     for step in 0..steps {
         check_instant(calendar, brute, (inner.first + inner.count * step / steps) * 60 + 7 * step)?;
     }
