@@ -1,10 +1,50 @@
+//! The wall clock, and whether it can be trusted.
+//!
 //! Can the wall clock be trusted? Windows are civil times: a clock that went back could open one twice.
 //!
 //! Pure: both clocks are arguments. A jump back closes the host for releases until the clock has been steady for
 //! [`SETTLE_SECS`]; repairs go on. A jump forward (a suspended machine, a correction) is only a reason to look again.
 
 use jiff::Timestamp;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
+
+/// Says what time it is. Given to whoever needs it, so that simulations run on a time of their own.
+#[derive(Debug, Clone, Default)]
+pub struct WallClock {
+    simulated: Option<Arc<Simulated>>,
+}
+
+#[derive(Debug)]
+struct Simulated {
+    start: Timestamp,
+    from: tokio::time::Instant,
+    moved_ms: AtomicI64,
+}
+
+impl WallClock {
+    /// A clock that begins at a moment and goes as tokio's time goes, which simulations can pause.
+    pub fn simulated(start: Timestamp) -> WallClock {
+        let simulated = Simulated { start, from: tokio::time::Instant::now(), moved_ms: AtomicI64::new(0) };
+        WallClock { simulated: Some(Arc::new(simulated)) }
+    }
+
+    /// Somebody sets a simulated clock forward or back.
+    pub fn set_by(&self, secs: i64) {
+        if let Some(simulated) = &self.simulated {
+            simulated.moved_ms.fetch_add(secs.saturating_mul(1000), Ordering::Relaxed);
+        }
+    }
+
+    /// Now.
+    pub fn now(&self) -> Timestamp {
+        let Some(simulated) = &self.simulated else { return Timestamp::now() };
+        let passed = i64::try_from(simulated.from.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let total = simulated.start.as_millisecond().saturating_add(passed).saturating_add(simulated.moved_ms.load(Ordering::Relaxed));
+        Timestamp::from_millisecond(total).unwrap_or(Timestamp::MAX)
+    }
+}
 
 /// Smaller differences between the two clocks are slewing and rounding, in seconds.
 pub const JUMP_MIN_SECS: i64 = 10;

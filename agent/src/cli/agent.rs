@@ -1,6 +1,7 @@
 //! `tidegate agent`: parse, build, run, and on a signal finish the step in hand within a deadline.
 
 use super::{ConfigArgs, Exit, runtime};
+use crate::clock::WallClock;
 use crate::docker::{self, Docker};
 use crate::driver::{Board, Driver, DriverError, Parts, Wakes};
 use crate::http::{self, ControlToken, Shared};
@@ -101,7 +102,8 @@ async fn serve(settings: Settings) -> anyhow::Result<Exit> {
         let deliverer = Deliverer { host: settings.host.clone(), bot, key, store, wakes, board };
         tasks.spawn(deliverer.run(stop.clone()));
     }
-    let parts = Parts { connect: connect(&settings), settings: settings.clone(), store, mirror, wakes, board };
+    let clock = WallClock::default();
+    let parts = Parts { clock, connect: connect(&settings), settings: settings.clone(), store, mirror, wakes, board };
     let driver = Driver::new(parts).await?.run(receiver, &stop);
     tokio::pin!(driver);
     let ended = tokio::select! {

@@ -4,6 +4,7 @@
 
 use super::exit::UsageError;
 use super::{ConfigArgs, Exit, Output, agent, client, print, print_json, runtime, tell};
+use crate::clock::WallClock;
 use crate::config::ConfigView;
 use crate::docker::Docker;
 use crate::driver::{Board, Command, Driver, Parts, REASON_MAX_BYTES, Refusal, Rolled, Wakes, Way, way};
@@ -129,6 +130,7 @@ async fn here(settings: Settings, command: Command) -> anyhow::Result<Result<Rol
         store,
         mirror,
         wakes: Arc::new(Wakes::default()),
+        clock: WallClock::default(),
         board: watch::channel(Board::default()).0,
     };
     alone(parts, command).await

@@ -107,9 +107,8 @@ impl Reporter {
         self.told.as_ref().map_or_else(|| Instant::now() + every, |(_, at)| *at + every)
     }
 
-    fn take(&mut self, end: TurnEnd) {
+    fn take(&mut self, end: TurnEnd, now: Timestamp) {
         self.observed = end.observed;
-        let now = Timestamp::now();
         let mut waiting = BTreeMap::new();
         for (name, report) in &end.stacks {
             if let Some(wait) = &report.waiting {
@@ -138,7 +137,8 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
     /// Tells the board, and the bot if something differs or its heartbeat is due.
     pub(super) async fn report(&mut self, end: Option<TurnEnd>) -> Result<(), DriverError> {
         if let Some(end) = end {
-            self.reporter.take(end);
+            let now = self.parts.clock.now();
+            self.reporter.take(end, now);
         }
         let status = self.memory.environment.clone().map(|environment| {
             self.reporter.status(&report::Facts {
@@ -155,7 +155,7 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
         if let Some(status) = &status
             && self.reporter.is_news(status, self.parts.settings.heartbeat)
         {
-            let now = Timestamp::now();
+            let now = self.parts.clock.now();
             self.memory.clock_seen = Some(now);
             let change = Change::at(now).write(Write::ClockSeen(now)).tell(Event::Status(Box::new(status.clone())));
             self.commit(change).await?;

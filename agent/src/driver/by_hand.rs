@@ -6,7 +6,6 @@ use crate::config::ConfigView;
 use crate::engine::Engine;
 use crate::reconcile::journal::release_of;
 use crate::store::{Change, Removal, StackMemory};
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tidegate_core::events::{Event, LocalRollback, ReleaseOf};
 use tidegate_core::ids::{CommitId, EnvironmentName, StackName};
@@ -229,7 +228,7 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
             Err(refusal) => return Ok(Err(refusal)),
         };
         let Some(from) = way.from.clone().filter(|from| from.content != way.to.content) else { return Ok(Ok(way)) };
-        let now = Timestamp::now();
+        let now = self.parts.clock.now();
         memory.record.diverged =
             Some(Diverged { from: from.content.clone(), to: way.to.content.clone(), since: now, by: by.clone(), reason: reason.clone() });
         // Somebody decided for it: an earlier failure of that content does not count any more.
@@ -265,7 +264,7 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
             Err(refusal) => return Ok(Err(refusal)),
         };
         let lifted = lift(&mut memory, self.reporter.holds_removal(stack));
-        self.commit(Change::at(Timestamp::now()).stack(stack, &memory)).await?;
+        self.commit(Change::at(self.parts.clock.now()).stack(stack, &memory)).await?;
         self.memory.stacks.insert(stack.clone(), memory);
         self.look = true;
         Ok(Ok(Rolled::Resumed { lifted }))

@@ -10,7 +10,7 @@ pub use board::{Board, ConfigBoard, Delivery};
 pub use by_hand::{Command, REASON_MAX_BYTES, Refusal, Request, Rolled, Way, way};
 
 use crate::backoff::{Backoff, chance, jittered};
-use crate::clock::{ClockWatch, Moment};
+use crate::clock::{ClockWatch, Moment, WallClock};
 use crate::config::{ConfigReader, ConfigView};
 use crate::engine::Engine;
 use crate::materialise::Materialised;
@@ -66,6 +66,8 @@ pub struct Parts<C> {
     pub connect: C,
     /// Wakes.
     pub wakes: Arc<Wakes>,
+    /// The time.
+    pub clock: WallClock,
     /// What others see.
     pub board: watch::Sender<Board>,
 }
@@ -122,7 +124,7 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
     /// Reads what is remembered.
     pub async fn new(parts: Parts<C>) -> Result<Driver<E, C>, DriverError> {
         let memory = parts.store.memory().await?;
-        let first = Moment { wall: Timestamp::now(), steady: Duration::ZERO };
+        let first = Moment { wall: parts.clock.now(), steady: Duration::ZERO };
         let clock = ClockWatch::new(first, memory.clock_seen);
         let zones = crate::zones::newest();
         Ok(Driver {
@@ -170,7 +172,7 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
 
     fn is_due(&self) -> bool {
         let now = Instant::now();
-        let opened = self.next_moment.is_some_and(|moment| moment <= Timestamp::now());
+        let opened = self.next_moment.is_some_and(|moment| moment <= self.parts.clock.now());
         let able = self.engine.backoff.failures() == 0 || self.engine.next <= now;
         able && (self.look || opened || self.engine.next <= now)
     }
@@ -192,7 +194,7 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
     fn next_wake(&self) -> Instant {
         let mut next = self.git.next.min(self.engine.next).min(self.reporter.heartbeat_due(self.parts.settings.heartbeat));
         if let Some(moment) = self.next_moment {
-            let wait = Duration::try_from(moment.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO);
+            let wait = Duration::try_from(moment.duration_since(self.parts.clock.now())).unwrap_or(Duration::ZERO);
             next = next.min(Instant::now() + wait);
         }
         next
@@ -203,7 +205,7 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
         match self.look_at_git().await {
             Ok(()) => {
                 self.git.answered(jittered(self.parts.settings.poll_interval, chance()));
-                self.reporter.polled(Timestamp::now());
+                self.reporter.polled(self.parts.clock.now());
                 self.recovered(troubles::GIT_UNREACHABLE).await?;
             }
             Err(GitTrouble::Store(error)) => return Err(error.into()),
@@ -246,7 +248,7 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
 
     async fn trust(&mut self, tip: CommitId) -> Result<(), StoreError> {
         if self.memory.trusted.as_ref() != Some(&tip) {
-            self.commit(Change::at(Timestamp::now()).write(Write::Trusted(tip.clone()))).await?;
+            self.commit(Change::at(self.parts.clock.now()).write(Write::Trusted(tip.clone()))).await?;
             self.memory.trusted = Some(tip);
         }
         Ok(())
@@ -284,7 +286,7 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
     }
 
     async fn take_view(&mut self, view: ConfigView) -> Result<(), StoreError> {
-        let mut change = Change::at(Timestamp::now());
+        let mut change = Change::at(self.parts.clock.now());
         if let Some(valid) = view.valid.clone().filter(|valid| self.memory.valid.as_ref() != Some(valid)) {
             self.memory.valid = Some(valid.clone());
             change = change.write(Write::Valid(valid));
@@ -316,7 +318,7 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
             }
             (None, Some(environment)) => {
                 let environment = environment.clone();
-                self.commit(Change::at(Timestamp::now()).write(Write::Environment(environment.clone()))).await?;
+                self.commit(Change::at(self.parts.clock.now()).write(Write::Environment(environment.clone()))).await?;
                 self.memory.environment = Some(environment);
             }
             _ => {}
@@ -344,6 +346,7 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
             store: self.parts.store.clone(),
             mirror: Some(self.parts.mirror.clone()),
             files: Materialised::new(&self.parts.settings.state_dir),
+            clock: self.parts.clock.clone(),
         };
         let naming = Naming { prefix: self.parts.settings.name_prefix.clone() };
         let identity = Identity { host: self.parts.settings.host.clone(), environment, naming };
@@ -401,7 +404,7 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
     }
 
     fn moment(&self) -> Moment {
-        Moment { wall: Timestamp::now(), steady: self.started.elapsed() }
+        Moment { wall: self.parts.clock.now(), steady: self.started.elapsed() }
     }
 
     async fn after_turn(&mut self, result: Result<TurnEnd, TurnError>) -> Result<(), DriverError> {
@@ -435,7 +438,7 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
     fn next_moment_of(&self, end: &TurnEnd) -> Option<Timestamp> {
         let settles = self.clock.settles_in(self.moment()).and_then(|wait| {
             let wait = SignedDuration::try_from(wait).ok()?;
-            Timestamp::now().checked_add(wait).ok()
+            self.parts.clock.now().checked_add(wait).ok()
         });
         [end.next_moment(), settles].into_iter().flatten().min()
     }

@@ -4,7 +4,6 @@ use super::{Driver, DriverError};
 use crate::engine::Engine;
 use crate::reconcile::TurnEnd;
 use crate::store::{Change, StoreError, TroubleMemory, Write};
-use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::events::{Event, Recovered, Trouble};
 use tidegate_core::ids::{EnvironmentName, StackName};
@@ -34,7 +33,7 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
         if self.memory.troubles.contains_key(code) {
             return Ok(());
         }
-        let now = Timestamp::now();
+        let now = self.parts.clock.now();
         let trouble = TroubleMemory { cause: cause.clone(), since: now };
         tracing::warn!(code, cause, "trouble");
         let event = Event::Trouble(Trouble { code: code.to_owned(), cause });
@@ -50,7 +49,7 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
         }
         tracing::info!(code, "recovered");
         let event = Event::Recovered(Recovered { code: code.to_owned() });
-        self.commit(Change::at(Timestamp::now()).write(Write::TroubleOver(code.to_owned())).tell(event)).await?;
+        self.commit(Change::at(self.parts.clock.now()).write(Write::TroubleOver(code.to_owned())).tell(event)).await?;
         self.memory.troubles.remove(code);
         Ok(())
     }

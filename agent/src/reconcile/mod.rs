@@ -112,7 +112,7 @@ impl<E: Engine> Reconciler<E> {
     /// One turn. `memory` is what is remembered before and after.
     pub async fn turn(&mut self, input: &TurnInput<'_>, memory: &mut Memory) -> Result<TurnEnd, TurnError> {
         let observed = self.tools.engine.observe().await?;
-        let now = Timestamp::now();
+        let now = self.tools.clock.now();
         let mut settled = self.settle(input, memory, &observed).await?;
         let gates = input.view.gates(now, input.clock_fault.clone());
         let inputs = HostInputs {
@@ -143,7 +143,7 @@ impl<E: Engine> Reconciler<E> {
         let present = facts::present(&memory.stacks, observed);
         let Identity { host, environment, naming } = &self.identity;
         let offers = input.view.offers(&ForHost { host, environment, naming, present: &present });
-        let seen = Seen { observed, now: Timestamp::now() };
+        let seen = Seen { observed, now: self.tools.clock.now() };
         let mut settled = facts::settle(environment, &memory.stacks, offers, &seen);
         for one in settled.values_mut() {
             let change = std::mem::replace(&mut one.change, Change::at(seen.now));
@@ -200,7 +200,7 @@ impl<E: Engine> Reconciler<E> {
 
     fn note(&mut self, name: &StackName, class: Option<OperationClass>, result: StackEnd, end: &mut TurnEnd) {
         let pace = self.paces.entry(name.clone()).or_default();
-        let now = Timestamp::now();
+        let now = self.tools.clock.now();
         match result {
             StackEnd::Settled => {
                 pace.succeeded();
@@ -236,7 +236,7 @@ impl<E: Engine> Reconciler<E> {
             state.memory = before.clone();
             state.take_over(offered);
             if state.memory != *before {
-                self.tools.store.commit(Change::at(Timestamp::now()).stack(&state.name, &state.memory)).await?;
+                self.tools.store.commit(Change::at(self.tools.clock.now()).stack(&state.name, &state.memory)).await?;
                 memory.stacks.insert(state.name, state.memory);
             }
         }

@@ -6,11 +6,11 @@
 use super::facts::Settled;
 use super::journal::StackState;
 use crate::apply::{self, Apply, ApplyOutcome, ProgressSink};
+use crate::clock::WallClock;
 use crate::engine::{Engine, EngineError};
 use crate::materialise::{MaterialiseError, Materialised};
 use crate::store::{Change, Store, StoreError};
 use crate::words;
-use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -35,6 +35,8 @@ pub struct Tools<E> {
     pub mirror: Option<Mirror>,
     /// Where those files lie.
     pub files: Materialised,
+    /// The time.
+    pub clock: WallClock,
 }
 
 /// One stack's work in a turn.
@@ -83,22 +85,22 @@ impl<E: Engine> StackTurn<'_, E> {
 
     async fn roll_out(&self, settled: &mut Settled, planned: &StackPlan, target: &DesiredStack) -> Result<StackEnd, StoreError> {
         let state = &mut settled.state;
-        self.write(state.begin(planned, target, Timestamp::now())).await?;
+        self.write(state.begin(planned, target, self.tools.clock.now())).await?;
         let outcome = match self.materialise(target).await {
             Ok(()) => self.apply(state, planned).await?,
             Err(error) => return self.could_not(settled, words::chain(&error), target).await,
         };
         match outcome {
             ApplyOutcome::Done if target.services.is_empty() => {
-                self.write(state.removed(Timestamp::now())).await?;
+                self.write(state.removed(self.tools.clock.now())).await?;
                 Ok(StackEnd::Settled)
             }
             ApplyOutcome::Done => {
-                self.write(state.verified(target, Timestamp::now())).await?;
+                self.write(state.verified(target, self.tools.clock.now())).await?;
                 Ok(StackEnd::Settled)
             }
             ApplyOutcome::Failed(failure) => {
-                self.write(state.failed(told(failure), Timestamp::now())).await?;
+                self.write(state.failed(told(failure), self.tools.clock.now())).await?;
                 self.go_back(settled).await
             }
             ApplyOutcome::Error { error, .. } if is_away(&error) => Ok(later(&error)),
@@ -109,7 +111,7 @@ impl<E: Engine> StackTurn<'_, E> {
 
     /// No verdict. Within its patience the rollout is tried again; then what was begun is taken back.
     async fn could_not(&self, settled: &mut Settled, cause: String, target: &DesiredStack) -> Result<StackEnd, StoreError> {
-        let now = Timestamp::now();
+        let now = self.tools.clock.now();
         let begun = settled.state.memory.record.attempt.as_ref().map_or(now, |attempt| attempt.started_at);
         let patience_secs = ERROR_PATIENCE_SECS.saturating_add(target.budget_ms() / 1000);
         let waited_secs = u64::try_from(now.as_second() - begun.as_second()).unwrap_or(0);
@@ -134,12 +136,12 @@ impl<E: Engine> StackTurn<'_, E> {
         let name = settled.state.name.clone();
         let planned = plan(
             &HostInputs { stacks: BTreeMap::from([(name, inputs)]), observed: &observed, gates: self.gates.clone() },
-            Timestamp::now(),
+            self.tools.clock.now(),
         );
         match the_only(planned) {
             Some(planned) => self.take_back(&mut settled.state, &planned).await,
             None => {
-                self.write(settled.state.taken_back(Timestamp::now())).await?;
+                self.write(settled.state.taken_back(self.tools.clock.now())).await?;
                 Ok(StackEnd::Settled)
             }
         }
@@ -148,7 +150,7 @@ impl<E: Engine> StackTurn<'_, E> {
     async fn take_back(&self, state: &mut StackState, planned: &StackPlan) -> Result<StackEnd, StoreError> {
         let cause = match self.prepare_and_apply(state, planned).await? {
             Ok(ApplyOutcome::Done) => {
-                self.write(state.taken_back(Timestamp::now())).await?;
+                self.write(state.taken_back(self.tools.clock.now())).await?;
                 return Ok(StackEnd::Settled);
             }
             Ok(ApplyOutcome::Stopped) => return Ok(StackEnd::Stopped),
@@ -157,14 +159,14 @@ impl<E: Engine> StackTurn<'_, E> {
             Ok(ApplyOutcome::Failed(failure)) => words::chain(&failure.cause),
             Err(error) => words::chain(&error),
         };
-        self.write(state.not_taken_back(&cause, Timestamp::now())).await?;
+        self.write(state.not_taken_back(&cause, self.tools.clock.now())).await?;
         Ok(StackEnd::Broken { cause })
     }
 
     async fn repair(&self, state: &mut StackState, planned: &StackPlan, target: &DesiredStack) -> Result<StackEnd, StoreError> {
         match self.prepare_and_apply(state, planned).await? {
             Ok(ApplyOutcome::Done) => {
-                self.write(state.repaired(target, found(planned), Timestamp::now())).await?;
+                self.write(state.repaired(target, found(planned), self.tools.clock.now())).await?;
                 Ok(StackEnd::Repaired)
             }
             Ok(ApplyOutcome::Stopped) => Ok(StackEnd::Stopped),
@@ -203,7 +205,7 @@ impl<E: Engine> StackTurn<'_, E> {
 
     /// Applies, while progress is written beside it: in order, and all of it before the end is told.
     async fn apply(&self, state: &StackState, planned: &StackPlan) -> Result<ApplyOutcome, StoreError> {
-        let (journalist, mut news) = Journalist::new(state, planned);
+        let (journalist, mut news) = Journalist::new(state, planned, self.tools.clock.clone());
         let run = async move {
             let apply = Apply { engine: &*self.tools.engine, progress: &journalist, stop: self.interrupt };
             apply.run(planned).await
@@ -275,15 +277,16 @@ struct Journalist {
     steps: u32,
     done: AtomicU32,
     news: UnboundedSender<Change>,
+    clock: WallClock,
 }
 
 impl Journalist {
     /// As many messages as the plan has steps, hence no bound on the channel.
-    fn new(state: &StackState, planned: &StackPlan) -> (Journalist, UnboundedReceiver<Change>) {
+    fn new(state: &StackState, planned: &StackPlan, clock: WallClock) -> (Journalist, UnboundedReceiver<Change>) {
         let (news, receiver) = unbounded_channel();
         let of = state.memory.journal.as_ref().map(|journal| journal.of.clone());
         let steps = u32::try_from(planned.steps.len()).unwrap_or(u32::MAX);
-        (Journalist { of, steps, done: AtomicU32::new(0), news }, receiver)
+        (Journalist { of, steps, done: AtomicU32::new(0), news, clock }, receiver)
     }
 }
 
@@ -293,6 +296,6 @@ impl ProgressSink for Journalist {
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
         let event = RolloutProgress { of: of.clone(), done, steps: self.steps, doing: words::step(step) };
         // The receiver lives as long as the run.
-        let _ = self.news.send(Change::at(Timestamp::now()).tell(Event::Progress(event)));
+        let _ = self.news.send(Change::at(self.clock.now()).tell(Event::Progress(event)));
     }
 }

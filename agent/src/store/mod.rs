@@ -11,7 +11,7 @@ pub use model::{Change, HistoryEntry, JournalEntry, Memory, Removal, StackMemory
 pub use outbox::{OUTBOX_MAX_EVENTS, Undelivered};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -112,7 +112,7 @@ impl Store {
     fn try_open(path: &Path, now: Timestamp, news: News) -> Result<Store, StoreError> {
         let mut connection = Connection::open(path).map_err(database("be opened"))?;
         set_up(&connection).map_err(database("be set up"))?;
-        let transaction = connection.transaction().map_err(database("be set up"))?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(database("be set up"))?;
         check_version(&transaction)?;
         transaction.execute_batch(TABLES).map_err(database("make its tables"))?;
         let epoch = now.as_millisecond().max(1);
@@ -162,7 +162,7 @@ impl Store {
             change.events.clear();
         }
         self.call(move |connection| {
-            let transaction = connection.transaction().map_err(database("begin a change"))?;
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(database("begin a change"))?;
             for write in &change.writes {
                 write_one(&transaction, write)?;
             }

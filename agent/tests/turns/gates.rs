@@ -1,0 +1,208 @@
+//! Locks, windows, holds, removals: what waits, with its code, and when it goes on.
+
+use crate::world::{ENVIRONMENT, LOCK, LOCKED, SHOP, World, after, name, shop, story};
+use std::time::Duration;
+use tidegate_agent::driver::{Command, Rolled};
+use tidegate_core::lock::Hold;
+
+/// Open on Saturdays from 14:00 UTC for an hour: two hours after every story begins.
+const AFTERNOON: &str =
+    "schema: 1\nstacks:\n  shop: { hosts: {} }\nwindows: [{ name: afternoon, cron: \"0 14 * * SAT\", duration: 1h, tz: UTC }]\n";
+
+#[test]
+fn nothing_runs_before_the_first_release() {
+    story(async {
+        let world = World::with(&[(ENVIRONMENT, LOCKED), (SHOP, &shop(1, ""))]).await;
+        world
+            .agent(async |agent| {
+                agent.never("something runs", Duration::from_secs(60), |agent| !agent.running().is_empty()).await;
+                let commit = world.commit(&[(SHOP, &shop(2, ""))]).await;
+                world.lock(1, &[("shop", 1, &commit)], Vec::new()).await;
+                agent.until_at(&["2"]).await;
+                assert_eq!(agent.stack("shop").unwrap().released.unwrap().release.unwrap().0, 1);
+                world.commit(&[(SHOP, &shop(1, ""))]).await;
+                agent.never("the tip is followed", Duration::from_secs(60), |agent| agent.running() != ["2"]).await;
+            })
+            .await;
+    });
+}
+
+#[test]
+fn another_content_than_the_locked_one_does_not_start() {
+    story(async {
+        let world = World::with(&[(ENVIRONMENT, LOCKED), (SHOP, &shop(1, ""))]).await;
+        let commit = world.commit(&[(SHOP, &shop(2, ""))]).await;
+        let mut lock = world.lock_of(1, &[("shop", 1, &commit)], Vec::new()).await;
+        lock.stacks.get_mut(&name("shop")).unwrap().content = tidegate_core::ids::ContentId::of_bytes(b"other");
+        world.commit(&[(LOCK, &lock.to_yaml())]).await;
+        world
+            .agent(async |agent| {
+                agent.until_code("shop", "content_mismatch").await;
+                assert!(agent.running().is_empty());
+            })
+            .await;
+    });
+}
+
+#[test]
+fn the_opening_itself_is_a_trigger_also_after_a_restart() {
+    story(async {
+        let world = World::with(&[(ENVIRONMENT, AFTERNOON), (SHOP, &shop(1, ""))]).await;
+        world
+            .agent(async |agent| {
+                agent.until_code("shop", "window_closed").await;
+                let next = agent.stack("shop").unwrap().waiting.unwrap().next_moment();
+                assert_eq!(next, Some(after(7_200)));
+                tokio::time::sleep(Duration::from_secs(3_600)).await;
+                assert!(agent.running().is_empty());
+            })
+            .await;
+        world
+            .agent(async |agent| {
+                agent.until_code("shop", "window_closed").await;
+                tokio::time::sleep(Duration::from_secs(3_590)).await;
+                assert!(agent.running().is_empty() && world.clock.now() < after(7_200), "{}", world.clock.now());
+                agent.until("it starts", |agent| !agent.running().is_empty()).await;
+                let late = world.clock.now().duration_since(after(7_200));
+                assert!(!late.is_negative() && late.as_secs() <= 2, "the opening itself started it, {late} after");
+                agent.until_at(&["1"]).await;
+            })
+            .await;
+    });
+}
+
+#[test]
+fn a_closed_window_stops_neither_repair_nor_a_way_back() {
+    story(async {
+        let world = World::new().await;
+        world
+            .agent(async |agent| {
+                agent.until_at(&["1"]).await;
+                world.commit(&[(SHOP, &shop(2, ""))]).await;
+                agent.until_at(&["2"]).await;
+                world.commit(&[(ENVIRONMENT, AFTERNOON), (SHOP, &shop(1, ""))]).await;
+                agent.until_at(&["1"]).await;
+                let container = agent.engine.look().containers.keys().next().unwrap().clone();
+                agent.engine.vanish(&container);
+                agent.until_at(&["1"]).await;
+                world.commit(&[(SHOP, &shop(5, ""))]).await;
+                agent.until_code("shop", "window_closed").await;
+            })
+            .await;
+    });
+}
+
+#[test]
+fn a_broken_calendar_closes_releases_and_leaves_the_way_back_open() {
+    story(async {
+        let world = World::with(&[(ENVIRONMENT, LOCKED), (SHOP, &shop(1, ""))]).await;
+        let first = world.commit(&[(SHOP, &shop(1, "    command: [a]\n"))]).await;
+        let second = world.commit(&[(SHOP, &shop(2, ""))]).await;
+        let fifth = world.commit(&[(SHOP, &shop(5, ""))]).await;
+        world.lock(1, &[("shop", 1, &first)], Vec::new()).await;
+        world
+            .agent(async |agent| {
+                agent.until_at(&["1"]).await;
+                world.lock(2, &[("shop", 2, &second)], Vec::new()).await;
+                agent.until_at(&["2"]).await;
+                let broken = LOCKED.replace("always", "[{ cron: \"99 * * * *\", duration: 1h, tz: UTC }]");
+                let lock = world.lock_of(3, &[("shop", 3, &fifth)], Vec::new()).await;
+                world.commit(&[(ENVIRONMENT, &broken), (LOCK, &lock.to_yaml())]).await;
+                agent.until_code("shop", "config_refused").await;
+                agent.never("it goes out", Duration::from_secs(100), |agent| agent.running() != ["2"]).await;
+                world.lock(4, &[("shop", 1, &first)], Vec::new()).await;
+                agent.until_at(&["1"]).await;
+                world.commit(&[(ENVIRONMENT, LOCKED)]).await;
+                world.lock(5, &[("shop", 5, &fifth)], Vec::new()).await;
+                agent.until_at(&["5"]).await;
+            })
+            .await;
+    });
+}
+
+#[test]
+fn a_held_content_waits_until_it_is_released_anew() {
+    story(async {
+        let world = World::with(&[(ENVIRONMENT, LOCKED), (SHOP, &shop(1, ""))]).await;
+        let first = world.commit(&[(SHOP, &shop(1, "    command: [a]\n"))]).await;
+        let second = world.commit(&[(SHOP, &shop(2, ""))]).await;
+        world.lock(1, &[("shop", 1, &first)], Vec::new()).await;
+        world
+            .agent(async |agent| {
+                agent.until_at(&["1"]).await;
+                let hold = Hold {
+                    stack: Some(name("shop")),
+                    content: Some(world.content("shop", &second).await),
+                    release: None,
+                    by: None,
+                    reason: "it loses orders".into(),
+                    at: world.clock.now(),
+                    until: Some(after(600)),
+                };
+                world.lock(2, &[("shop", 2, &second)], vec![hold]).await;
+                agent.until_code("shop", "held").await;
+                agent.until_at(&["2"]).await;
+                assert!(world.clock.now() >= after(600), "the hold ended by itself");
+            })
+            .await;
+    });
+}
+
+#[test]
+fn a_content_that_failed_is_tried_again_when_somebody_releases_it_anew() {
+    story(async {
+        let world = World::with(&[(ENVIRONMENT, LOCKED), (SHOP, &shop(1, ""))]).await;
+        let first = world.commit(&[(SHOP, &shop(1, "    command: [a]\n"))]).await;
+        let third = world.commit(&[(SHOP, &shop(3, ""))]).await;
+        world.lock(1, &[("shop", 1, &first)], Vec::new()).await;
+        world
+            .agent(async |agent| {
+                agent.until_at(&["1"]).await;
+                world.lock(2, &[("shop", 2, &third)], Vec::new()).await;
+                agent.until_code("shop", "failed_here").await;
+                // What was wrong with its surroundings was mended.
+                world.engine.behave(&crate::world::image(3), Default::default());
+                world.lock(3, &[("shop", 1, &first)], Vec::new()).await;
+                agent.until("it no longer waits", |agent| agent.code("shop").is_none()).await;
+                world.lock(4, &[("shop", 4, &third)], Vec::new()).await;
+                agent.until_at(&["3"]).await;
+            })
+            .await;
+    });
+}
+
+#[test]
+fn removing_everything_waits_for_a_person() {
+    story(async {
+        let world = World::new().await;
+        world
+            .agent(async |agent| {
+                agent.until_at(&["1"]).await;
+                world.commit(&[(ENVIRONMENT, "schema: 1\nstacks: {}\nwindows: always\n")]).await;
+                agent.until_code("shop", "removal_held").await;
+                agent.never("it is removed", Duration::from_secs(300), |agent| agent.running() != ["1"]).await;
+                let resumed = agent.ask(Command::Resume { stack: name("shop") }).await.unwrap();
+                assert!(matches!(resumed, Rolled::Resumed { lifted } if lifted.len() == 1));
+                agent.until("nothing is left", |agent| agent.engine.look().containers.is_empty()).await;
+                agent.until("nothing is remembered", |agent| agent.stack("shop").is_none()).await;
+            })
+            .await;
+    });
+}
+
+#[test]
+fn one_of_several_stacks_goes_without_asking() {
+    story(async {
+        let both = "schema: 1\nstacks:\n  shop: { hosts: {} }\n  blog: { hosts: {} }\nwindows: always\n";
+        let world = World::with(&[(ENVIRONMENT, both), (SHOP, &shop(1, "")), ("stacks/blog/compose.yaml", &shop(1, ""))]).await;
+        world
+            .agent(async |agent| {
+                agent.until_at(&["1", "1"]).await;
+                world.commit(&[(ENVIRONMENT, "schema: 1\nstacks:\n  shop: { hosts: { role: web } }\nwindows: always\n")]).await;
+                agent.until_at(&["1"]).await;
+                agent.until("blog is forgotten", |agent| agent.stack("blog").is_none()).await;
+                assert!(agent.engine.look().networks.keys().all(|name| name.starts_with("shop")));
+            })
+            .await;
+    });
+}

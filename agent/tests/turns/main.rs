@@ -1,0 +1,10 @@
+//! The agent's loop as stories: a real git repository, a real database, a simulated engine, virtual time.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop loudly")]
+
+mod by_hand;
+mod crashes;
+mod gates;
+mod releases;
+mod surroundings;
+mod world;
