@@ -407,6 +407,19 @@ mod tests {
     }
 
     #[test]
+    fn a_command_written_out_reads_as_the_same_command() {
+        let lines = [
+            "approve production 0a1b2c3",
+            "reject staging too slow",
+            "rollback shop production to 3 it loses carts",
+            "resume shop staging",
+        ];
+        for line in lines.into_iter().chain(["status", "why shop production", "history staging", "help"]) {
+            assert_eq!(read(line).unwrap().to_string(), line);
+        }
+    }
+
+    #[test]
     fn what_is_missing_or_does_not_fit_is_named_with_the_usage() {
         assert_eq!(read("rollback"), Err(NotUnderstood::Missing { usage: usage("rollback"), what: "the stack" }));
         assert!(matches!(read("rollback Shop!"), Err(NotUnderstood::BadWord { .. })));

@@ -3,6 +3,7 @@
 //! Every lock is a new statement with a new number, also when only holds changed: a number means one thing for ever.
 
 use crate::command::clean_reason;
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use tidegate_core::candidate::{Candidate, ChangeKind, Desired, ServiceChange, StackChange};
@@ -10,13 +11,10 @@ use tidegate_core::ids::{ContentId, Digest, EnvironmentName, PersonName, Release
 use tidegate_core::lock::{Hold, Lock, LockedStack, ReleaseKind, SCHEMA};
 use tidegate_core::policy::Consent;
 use tidegate_core::repo::{BotIdentity, Person};
-
-use jiff::Timestamp;
+use tidegate_git::Identity;
 
 /// Most holds on contents that a lock keeps; the oldest go first.
 const CONTENT_HOLDS_MAX: usize = 50;
-/// Longest name or e-mail in a trailer, in characters.
-const IDENTITY_MAX_CHARS: usize = 120;
 /// Most lines about services in a message.
 const CHANGE_LINES_MAX: usize = 40;
 
@@ -213,40 +211,19 @@ fn successor(base: &Lock, kind: ReleaseKind, now: Timestamp) -> Lock {
     }
 }
 
-/// A name and an address, as git wants them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Author {
-    /// Name.
-    pub name: String,
-    /// E-mail.
-    pub email: String,
+/// A person as author of a commit.
+pub fn person_identity(person: &Person) -> Identity {
+    Identity::new(&person.full_name, &person.email)
 }
 
-impl Author {
-    /// A person as author.
-    pub fn person(person: &Person) -> Author {
-        Author::cleaned(&person.full_name, &person.email)
-    }
-
-    /// The bot as author.
-    pub fn bot(bot: &BotIdentity) -> Author {
-        Author::cleaned(&bot.name, &bot.email)
-    }
-
-    /// Without what git would take for structure.
-    fn cleaned(name: &str, email: &str) -> Author {
-        let clean = |text: &str| -> String {
-            clean_reason(text).unwrap_or_default().chars().filter(|c| !matches!(c, '<' | '>')).take(IDENTITY_MAX_CHARS).collect()
-        };
-        let name = clean(name);
-        Author { name: if name.is_empty() { "unnamed".into() } else { name }, email: clean(email) }
-    }
+/// The bot as author or committer of a commit.
+pub fn bot_identity(bot: &BotIdentity) -> Identity {
+    Identity::new(&bot.name, &bot.email)
 }
 
-impl std::fmt::Display for Author {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} <{}>", self.name, self.email)
-    }
+/// `Alice Example <alice@example.org>`.
+pub fn signed_off(identity: &Identity) -> String {
+    format!("{} <{}>", identity.name(), identity.email())
 }
 
 /// What a commit message says beyond the lock itself.
@@ -257,7 +234,7 @@ pub struct Told<'a> {
     /// What changes.
     pub changes: BTreeMap<StackName, StackChange>,
     /// Who agreed.
-    pub approved_by: Vec<Author>,
+    pub approved_by: Vec<Identity>,
     /// Who asked, as a name and address, or in the words of a host.
     pub requested_by: Option<String>,
     /// The stack and the two releases of a rollback: from, to.
@@ -290,7 +267,7 @@ fn trailers(lock: &Lock, told: &Told<'_>) -> Vec<(&'static str, String)> {
         ("Tidegate-Commit", lock.commit.to_string()),
         ("Tidegate-Plan", lock.plan.to_string()),
     ];
-    trailers.extend(told.approved_by.iter().map(|author| ("Approved-by", author.to_string())));
+    trailers.extend(told.approved_by.iter().map(|author| ("Approved-by", signed_off(author))));
     trailers.extend(told.requested_by.iter().filter_map(|who| Some(("Requested-by", clean_reason(who)?))));
     if let Some((stack, from, to)) = told.went_back {
         trailers.push(("Rolled-back-from", format!("{stack} release {from}")));

@@ -260,6 +260,30 @@ pub enum WaitReason {
     },
 }
 
+impl WaitReason {
+    /// The stable code: that of [`Waiting`] where a host says so.
+    pub fn code(&self) -> &'static str {
+        match self {
+            WaitReason::NeedsApproval { .. } => "needs_approval",
+            WaitReason::Rejected { .. } => "rejected",
+            WaitReason::Held { .. } => "held",
+            WaitReason::NotReleasable { .. } => "not_releasable",
+            WaitReason::OnHost { waiting } => waiting.code(),
+            WaitReason::BrokenTip { .. } => "broken_tip",
+            WaitReason::Silent { .. } => "silent",
+        }
+    }
+
+    /// The next moment at which it may be different by itself.
+    pub fn next_moment(&self) -> Option<Timestamp> {
+        match self {
+            WaitReason::Held { hold } => hold.until,
+            WaitReason::OnHost { waiting } => waiting.next_moment(),
+            _ => None,
+        }
+    }
+}
+
 /// The newest releases of an environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EnvironmentHistory {
@@ -331,7 +355,7 @@ pub enum Refusal {
         /// Where; none: anywhere.
         environment: Option<EnvironmentName>,
         /// The release that is current, and who agreed to it.
-        current: Option<HistoryLine>,
+        current: Option<Box<HistoryLine>>,
     },
     /// The candidate is not this one any more.
     Superseded {
@@ -341,14 +365,14 @@ pub enum Refusal {
     /// The button's candidate is released.
     AlreadyReleased {
         /// The release.
-        release: HistoryLine,
+        release: Box<HistoryLine>,
         /// Where.
         environment: EnvironmentName,
     },
     /// The person agreed before.
     AlreadyApproved {
         /// Of what, and how far consent has come.
-        counted: ApprovalCounted,
+        counted: Box<ApprovalCounted>,
     },
     /// Somebody turned it down.
     RejectedBefore {
@@ -411,7 +435,7 @@ pub enum Refusal {
         /// What was asked for.
         asked: ReleaseNumber,
         /// What holds it.
-        hold: Hold,
+        hold: Box<Hold>,
     },
     /// There is no earlier verified release.
     NothingEarlier {
@@ -479,7 +503,7 @@ pub enum Trouble {
     /// The content with its digests is one that is held.
     Held {
         /// What holds it.
-        hold: Hold,
+        hold: Box<Hold>,
     },
     /// The bot's own store failed.
     Store {

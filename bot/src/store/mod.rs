@@ -6,7 +6,7 @@
 
 mod rows;
 
-pub use rows::{Activity, CARDS_MAX, HostRow, Pending, Save, Taken, Watermark};
+pub use rows::{Activity, CARDS_MAX, HostReport, HostRow, Pending, Save, Taken, Watermark};
 
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};

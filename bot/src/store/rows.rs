@@ -7,6 +7,7 @@ use crate::notice::Notice;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::collections::BTreeMap;
 use tidegate_core::events::{Event, HostStatus, Sequenced};
 use tidegate_core::ids::{CommitId, ContentId, EnvironmentName, HostName, StackName};
 
@@ -49,8 +50,17 @@ pub struct HostRow {
     pub host: HostName,
     /// When it was heard.
     pub heard_at: Timestamp,
-    /// What it said; none: it spoke and did not describe itself yet.
+    /// What it said.
+    pub report: HostReport,
+}
+
+/// What a host said of itself.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct HostReport {
+    /// Its last status; none: it spoke and did not describe itself yet.
     pub status: Option<HostStatus>,
+    /// What it cannot do at present: code and cause.
+    pub troubles: BTreeMap<String, String>,
 }
 
 /// An event that is durable and whose effects are not.
@@ -279,7 +289,7 @@ pub enum Taken {
 }
 
 fn host_row(host: &str, at: &str, text: &str) -> Option<HostRow> {
-    Some(HostRow { host: host.parse().ok()?, heard_at: at.parse().ok()?, status: readable(text)? })
+    Some(HostRow { host: host.parse().ok()?, heard_at: at.parse().ok()?, report: readable(text)? })
 }
 
 fn write_turn(connection: &Connection, environment: &EnvironmentName, save: &Save) -> Result<(), rusqlite::Error> {
@@ -298,7 +308,7 @@ fn write_turn(connection: &Connection, environment: &EnvironmentName, save: &Sav
     for row in &save.hosts {
         let sql = "INSERT INTO hosts VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET
             environment = excluded.environment, heard_at = excluded.heard_at, json = excluded.json";
-        connection.prepare_cached(sql)?.execute(params![row.host.as_str(), environment, row.heard_at.to_string(), json(&row.status)?])?;
+        connection.prepare_cached(sql)?.execute(params![row.host.as_str(), environment, row.heard_at.to_string(), json(&row.report)?])?;
     }
     for (stack, content, host) in &save.verified {
         let sql = "INSERT OR IGNORE INTO verified VALUES (?1, ?2, ?3, ?4)";

@@ -3,9 +3,13 @@
 use super::{count, refusals, time, waits};
 use crate::card::{Card, Happened, Progress, ProgressState, Stage, Who};
 use crate::command::clean_reason;
+use jiff::Timestamp;
 use tidegate_core::events::{Failure, Outcome, Restored};
 use tidegate_core::ids::PersonName;
 use tidegate_core::policy::Tally;
+
+/// A host that has said nothing about a release yet.
+pub const PENDING: &str = "Not begun.";
 
 /// Where a card stands, as one sentence. `tally` is for an open card, `live` says that every host has verified it.
 pub fn stage(card: &Card, tally: Option<&Tally>, live: bool) -> String {
@@ -85,6 +89,26 @@ pub fn progress(progress: &Progress) -> String {
         ProgressState::Running { doing, .. } => one_line(doing),
         ProgressState::Ended { outcome, took_ms } => waits::capital(&ended(progress.stack.as_str(), outcome, *took_ms)),
     }
+}
+
+/// Who may still agree: `One more, by Alice Example or Bob Example.`
+pub fn missing(tally: &Tally, name: impl Fn(&PersonName) -> String) -> String {
+    let people: Vec<String> = tally.could.iter().map(name).collect();
+    if people.is_empty() {
+        return "Nobody is left who could approve.".to_owned();
+    }
+    format!("{} more, by {}.", if tally.missing() == 1 { "One".to_owned() } else { tally.missing().to_string() }, super::either(people))
+}
+
+/// A place to go back to: `web:1.8.1, api:2.0 · 2 days ago · Alice Example`.
+pub fn target(images: &[String], at: Timestamp, by: Option<String>, now: Timestamp) -> String {
+    let mut parts = Vec::new();
+    if !images.is_empty() {
+        parts.push(images.join(", "));
+    }
+    parts.push(format!("verified, released {}", time::ago(at, now)));
+    parts.extend(by);
+    parts.join(" · ")
 }
 
 fn one_line(text: &str) -> String {

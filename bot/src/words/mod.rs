@@ -10,12 +10,12 @@ mod refusals;
 mod time;
 mod waits;
 
-pub use cards::{entry, progress, stage, who};
+pub use cards::{PENDING, entry, missing, progress, stage, target, who};
 pub use notices::{notice, tone as notice_tone};
 pub use outcomes::{outcome, tone as outcome_tone};
 pub use refusals::{not_understood, refusal, trouble};
 pub use time::{ago, took, until, when};
-pub use waits::{cleared_by, reason as wait_reason, waiting};
+pub use waits::{cleared_by, reason as wait_reason, waiting, window};
 
 use std::fmt::Display;
 use tidegate_core::ids::{PersonName, RoleName};

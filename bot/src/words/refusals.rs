@@ -37,7 +37,7 @@ pub fn refusal(refusal: &Refusal, now: Timestamp) -> String {
             let lines: Vec<String> = choices.iter().map(|choice| format!("`{command}{stack} {choice}`")).collect();
             format!("Where? Say {}.", either(lines))
         }
-        Refusal::NothingToDecide { environment, current } => nothing_to_decide(environment.as_ref(), current.as_ref(), now),
+        Refusal::NothingToDecide { environment, current } => nothing_to_decide(environment.as_ref(), current.as_deref(), now),
         Refusal::Superseded { now: current } => format!(
             "That is not what is offered any more, so nothing was done: {} now stands at {}. Look at it, then `approve {} {}`.",
             current.environment,

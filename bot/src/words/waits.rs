@@ -4,6 +4,7 @@ use super::{could, count, time};
 use crate::releases::stack_list;
 use crate::request::{CandidateRef, WaitReason};
 use jiff::Timestamp;
+use tidegate_core::calendar::{Decision, State};
 use tidegate_core::lock::Hold;
 use tidegate_core::plan::Waiting;
 
@@ -122,6 +123,22 @@ fn host_cleared_by(waiting: &Waiting) -> Option<String> {
         Waiting::Diverged { .. } => "The bot, as soon as it hears of it.".to_owned(),
         _ => return None,
     })
+}
+
+/// What a calendar says, shortly.
+pub fn window(decision: &Decision, now: Timestamp) -> String {
+    let next = |next: Option<Timestamp>| {
+        let next = next.filter(|at| *at > now);
+        next.map_or_else(|| "no opening in sight".to_owned(), |at| format!("opens {}", time::until(at, now)))
+    };
+    let rule = &decision.rule.name;
+    match (decision.state, decision.open_until) {
+        (State::Open, None) => "always open".to_owned(),
+        (State::Open, Some(until)) => format!("open until {} ({rule})", time::when(until)),
+        (State::Closing, _) => format!("closing: what runs may finish, nothing starts ({rule}); {}", next(decision.next_start)),
+        (State::Closed, _) => format!("closed; {}", next(decision.next_start)),
+        (State::Frozen, _) => format!("frozen ({rule}); {}", next(decision.next_start)),
+    }
 }
 
 pub(super) fn capital(text: &str) -> String {

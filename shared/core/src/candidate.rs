@@ -219,6 +219,16 @@ fn policy_change(desired: &Desired<'_>, released: Option<&Released<'_>>) -> Opti
     (from != to).then(|| PolicyChange { from: from.clone(), to: to.clone() })
 }
 
+/// What happens to a stack that goes from one content to another, both without digests; none: it was or will not be there.
+pub fn content_change(from_release: Option<ReleaseNumber>, old: Option<&StackModel>, new: Option<&StackModel>) -> StackChange {
+    let kind = match (old, new) {
+        (None, Some(_)) => ChangeKind::Added,
+        (_, None) => ChangeKind::Removed,
+        (Some(_), Some(_)) => ChangeKind::Changed,
+    };
+    StackChange { kind, from_release, services: service_changes(old, new), placement: None }
+}
+
 fn service_changes(old: Option<&StackModel>, new: Option<&StackModel>) -> BTreeMap<ServiceName, ServiceChange> {
     let empty = BTreeMap::new();
     let old = old.map_or(&empty, |model| &model.services);

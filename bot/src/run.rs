@@ -1,0 +1,148 @@
+//! The composition root: opens everything, starts every task, and joins them all when told to stop.
+
+use crate::handle::{Handler, QUEUE_MAX};
+use crate::http::{self, Limits, guard::AllowedHosts};
+use crate::intake::{self, Intake};
+use crate::metrics::Metrics;
+use crate::page::{self, Page};
+use crate::platforms::local::Local;
+use crate::registry::Registry;
+use crate::room::Context;
+use crate::rooms::Rooms;
+use crate::routes::{self, Shared};
+use crate::settings::Settings;
+use crate::show::{Console, Publisher};
+use crate::store::{Store, StoreError};
+use crate::tips::Watcher;
+use crate::view::View;
+use axum::Router;
+use jiff::Timestamp;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tidegate_git::keys::{KeyError, SigningKey};
+use tidegate_git::{GitError, Mirror};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Why the bot does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state folder cannot be made.
+    #[error("cannot make the state folder {path}")]
+    StateDir {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another bot uses the state folder.
+    #[error("another bot uses {path}: one bot for a fleet, stop the other one first")]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// The key cannot be used.
+    #[error("cannot use the signing key")]
+    Key(#[from] KeyError),
+    /// The mirror cannot be opened.
+    #[error("cannot open the mirror of the config repo")]
+    Git(#[from] GitError),
+    /// The store cannot be opened.
+    #[error("cannot open the store")]
+    Store(#[from] StoreError),
+    /// The address is taken or not ours.
+    #[error("cannot listen on {listen}")]
+    Listen {
+        /// The address.
+        listen: std::net::SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// Runs until `stop`; what is in hand then gets the settings' deadline.
+pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), StartError> {
+    let _lock = exclusive(&settings)?;
+    let key = SigningKey::load_or_generate(&settings.signing_key)?;
+    tracing::info!(public_key = %key.public_openssh(), "commits are signed with this key: it belongs into `bot.keys` of tidegate.yaml");
+    let mirror = Mirror::open(&settings.mirror(), settings.remote.clone()).await?;
+    let (store, writer) = Store::open(&settings.database())?;
+    let listen = |source| StartError::Listen { listen: settings.listen, source };
+    let listener = TcpListener::bind(settings.listen).await.map_err(listen)?;
+    tracing::info!(listen = %settings.listen, repo = %settings.remote.url, "the bot is up");
+    let tasks = TaskTracker::new();
+    let parts = Parts { settings: &settings, mirror, key, store, stop: stop.clone() };
+    parts.start(&tasks, listener);
+    stop.cancelled().await;
+    tasks.close();
+    if tokio::time::timeout(settings.stop_deadline, tasks.wait()).await.is_err() {
+        tracing::warn!("what was in hand did not end in time; git and the store are whole all the same");
+        return Ok(());
+    }
+    // Every sender is gone: the writer ends after its last commit.
+    let _ = tokio::task::spawn_blocking(move || writer.join()).await;
+    Ok(())
+}
+
+/// One bot per state folder; the lock goes with the process.
+fn exclusive(settings: &Settings) -> Result<File, StartError> {
+    let failed = |source| StartError::StateDir { path: settings.state_dir.clone(), source };
+    std::fs::create_dir_all(&settings.state_dir).map_err(failed)?;
+    let path = settings.lock_file();
+    let file = File::create(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(_) => Err(StartError::Locked { path }),
+    }
+}
+
+struct Parts<'a> {
+    settings: &'a Settings,
+    mirror: Mirror,
+    key: SigningKey,
+    store: Store,
+    stop: CancellationToken,
+}
+
+impl Parts<'_> {
+    fn start(self, tasks: &TaskTracker, listener: TcpListener) {
+        let Parts { settings, mirror, key, store, stop } = self;
+        let (watcher, waker, seen) = Watcher::new(mirror.clone(), settings.poll_interval);
+        let (changed, outbox, metrics) = (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(Metrics::default()));
+        let registry = Registry::new(settings.insecure_registries.clone());
+        let context = Arc::new(Context { mirror, key, store: store.clone(), registry, waker: waker.clone(), changed: changed.clone() });
+        let (rooms, doors) = Rooms::new(context, seen.clone());
+        let (view_in, view) = watch::channel(Arc::new(View::empty(Timestamp::now())));
+        let (desk, asked_on_page) = mpsc::channel(QUEUE_MAX);
+        let (domain, asked) = mpsc::channel(QUEUE_MAX);
+        let handler = Handler { doors: doors.clone(), seen: seen.clone(), store: store.clone(), metrics: metrics.clone() };
+        let local =
+            Local { page: asked_on_page, domain, store: store.clone(), view: view.clone(), news: outbox.clone(), said: changed.clone() };
+        let publisher = Publisher {
+            doors: doors.clone(),
+            seen: seen.clone(),
+            store: store.clone(),
+            branch: settings.remote.branch.clone(),
+            console: settings.local,
+            changed,
+            outbox,
+        };
+        let hosts = AllowedHosts::with_names(settings.page_hosts.clone());
+        let page_settings = page::Settings { allowed_hosts: hosts.clone(), stop: stop.clone(), ..page::Settings::default() };
+        let page = Page::new(view, desk.clone(), page_settings);
+        let intake =
+            Intake { audience: settings.audience.clone(), store, seen: seen.clone(), doors: doors.clone(), metrics: metrics.clone() };
+        let desk = (settings.local == Console::On).then_some(desk);
+        let shared = Shared { seen, waker, doors, desk, metrics, hosts };
+        let router: Router = page::router(page).merge(intake::router(Arc::new(intake))).merge(routes::router(Arc::new(shared)));
+        tasks.spawn(watcher.run(stop.clone()));
+        tasks.spawn(rooms.run(stop.clone()));
+        tasks.spawn(publisher.run(view_in, stop.clone()));
+        tasks.spawn(handler.run(asked, stop.clone()));
+        tasks.spawn(local.run(stop.clone()));
+        tasks.spawn(http::serve(listener, router, Limits::default(), stop));
+    }
+}

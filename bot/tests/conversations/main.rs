@@ -1,0 +1,6 @@
+//! The bot as people meet it: conversations, on a real repository.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+
+mod release;
+mod world;

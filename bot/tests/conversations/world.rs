@@ -1,0 +1,373 @@
+//! A fleet without containers: a real bare repository in a temporary folder, a bot inside this process, hosts that sign
+//! what they are told to say.
+
+use axum::http::{HeaderMap, HeaderValue};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tidegate_bot::handle::{Handler, QUEUE_MAX};
+use tidegate_bot::intake::{Intake, NotTaken};
+use tidegate_bot::metrics::Metrics;
+use tidegate_bot::people::Actor;
+use tidegate_bot::platforms::local::Local;
+use tidegate_bot::registry::Registry;
+use tidegate_bot::request::{Ask, Outcome, Reply, Request};
+use tidegate_bot::room::{Context, Picture};
+use tidegate_bot::rooms::{Doors, Rooms};
+use tidegate_bot::show::{Console, Publisher};
+use tidegate_bot::store::{Store, Writer};
+use tidegate_bot::tips::{Seen, Waker, Watcher};
+use tidegate_bot::view::View;
+use tidegate_core::events::{
+    Batch, Event, FORMAT, HEADER_HOST, HEADER_SIGNATURE, HEADER_TIME, NAMESPACE, ReleaseOf, Sequenced, signed_text,
+};
+use tidegate_core::files::{File, RepoFiles};
+use tidegate_core::ids::{CommitId, EnvironmentName, StackName};
+use tidegate_core::lock::Lock;
+use tidegate_git::keys::SigningKey;
+use tidegate_git::{Change, Committer, FirstCommit, Identity, Mirror, RemoteSettings, create_bare};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long anything may take before a test gives up.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// The bot's name in signatures.
+pub const AUDIENCE: &str = "http://bot.test";
+
+/// What a test starts from.
+pub struct Plan {
+    /// `approvals:` of production.
+    pub approvals: &'static str,
+    /// Hosts of production.
+    pub hosts: u32,
+}
+
+impl Default for Plan {
+    fn default() -> Plan {
+        Plan { approvals: "{ count: 1, roles: [engineer] }", hosts: 1 }
+    }
+}
+
+/// The world.
+pub struct World {
+    pub folder: TempDir,
+    people: Mirror,
+    keys: BTreeMap<String, SigningKey>,
+    bot_key: SigningKey,
+    sequence: std::sync::atomic::AtomicU64,
+    pub bot: Option<Bot>,
+}
+
+/// A bot that runs in this process.
+pub struct Bot {
+    pub handler: Handler,
+    pub doors: Doors,
+    pub seen: watch::Receiver<Arc<Seen>>,
+    pub waker: Waker,
+    pub store: Store,
+    pub intake: Arc<Intake>,
+    pub view: watch::Receiver<Arc<View>>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    writer: Writer,
+}
+
+fn compose(version: &str) -> String {
+    format!("services:\n  web:\n    image: web:{version}\n    pull_policy: never\n")
+}
+
+impl World {
+    /// Staging without approvals, production as planned, the stack `shop` at version 1 in both; the bot runs.
+    pub async fn new(plan: Plan) -> World {
+        let mut world = World::without_bot(plan).await;
+        world.start().await;
+        world
+    }
+
+    pub async fn without_bot(plan: Plan) -> World {
+        let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_test_writer().try_init();
+        let folder = tempfile::tempdir().unwrap();
+        let bot_key = SigningKey::generate().unwrap();
+        let mut keys: BTreeMap<String, SigningKey> = BTreeMap::new();
+        keys.insert("stage-1".into(), SigningKey::generate().unwrap());
+        (1..=plan.hosts).for_each(|n| _ = keys.insert(format!("web-{n}"), SigningKey::generate().unwrap()));
+        let files = first_files(&plan, &keys, &bot_key);
+        let alice = Identity::new("Alice Example", "alice@example.org");
+        let first = FirstCommit { branch: "main", files: &files, message: "Begin", identity: &alice, key: None };
+        create_bare(&folder.path().join("repo.git"), &first).unwrap();
+        let remote = RemoteSettings::new(folder.path().join("repo.git").display().to_string(), "main");
+        let people = Mirror::open(&folder.path().join("people.git"), remote).await.unwrap();
+        World { folder, people, keys, bot_key, sequence: 1.into(), bot: None }
+    }
+
+    fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    /// Starts the bot on what it left behind.
+    pub async fn start(&mut self) {
+        std::fs::create_dir_all(self.state()).unwrap();
+        let remote = RemoteSettings::new(self.folder.path().join("repo.git").display().to_string(), "main");
+        let mirror = Mirror::open(&self.state().join("mirror.git"), remote).await.unwrap();
+        let (store, writer) = Store::open(&self.state().join("bot.db")).unwrap();
+        let (watcher, waker, seen) = Watcher::new(mirror.clone(), Duration::from_millis(100));
+        let (changed, outbox, metrics) = (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(Metrics::default()));
+        let context = Context {
+            mirror,
+            key: self.bot_key.clone(),
+            store: store.clone(),
+            registry: Registry::new(Vec::new()),
+            waker: waker.clone(),
+            changed: changed.clone(),
+        };
+        let (rooms, doors) = Rooms::new(Arc::new(context), seen.clone());
+        let handler = Handler { doors: doors.clone(), seen: seen.clone(), store: store.clone(), metrics: metrics.clone() };
+        let intake = Intake { audience: AUDIENCE.into(), store: store.clone(), seen: seen.clone(), doors: doors.clone(), metrics };
+        let (view_in, view) = watch::channel(Arc::new(View::empty(Timestamp::now())));
+        let publisher = Publisher {
+            doors: doors.clone(),
+            seen: seen.clone(),
+            store: store.clone(),
+            branch: "main".into(),
+            console: Console::On,
+            changed: changed.clone(),
+            outbox: outbox.clone(),
+        };
+        let (_page, page) = mpsc::channel(1);
+        let (domain, asked) = mpsc::channel(QUEUE_MAX);
+        let local = Local { page, domain, store: store.clone(), view: view.clone(), news: outbox, said: changed };
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        tasks.spawn(watcher.run(stop.clone()));
+        tasks.spawn(rooms.run(stop.clone()));
+        tasks.spawn(publisher.run(view_in, stop.clone()));
+        tasks.spawn(handler.clone().run(asked, stop.clone()));
+        // The page's end of the channel lives as long as the platform.
+        tasks.spawn({
+            let stop = stop.clone();
+            async move {
+                local.run(stop).await;
+                drop(_page);
+            }
+        });
+        self.bot = Some(Bot { handler, doors, seen, waker, store, intake: Arc::new(intake), view, stop, tasks, writer });
+        self.until("the bot is ready", || self.bot().doors.pictures().len() == 2 && self.picture("staging").lock().is_some()).await;
+    }
+
+    /// Stops the bot as SIGTERM would.
+    pub async fn stop(&mut self) {
+        let Some(Bot { stop, tasks, writer, .. }) = self.bot.take() else { return };
+        stop.cancel();
+        tasks.close();
+        tasks.wait().await;
+        tokio::task::spawn_blocking(move || writer.join().unwrap()).await.unwrap();
+    }
+
+    pub fn bot(&self) -> &Bot {
+        self.bot.as_ref().expect("the bot runs")
+    }
+
+    /// Throws away everything that the bot keeps.
+    pub fn forget(&self) {
+        std::fs::remove_dir_all(self.state()).unwrap();
+    }
+
+    /// A person pushes.
+    pub async fn push(&self, person: &str, subject: &str, files: &[(&str, &str)]) -> CommitId {
+        let identity = Identity::new(person, &format!("{person}@example.org"));
+        let committer = Committer { identity: identity.clone(), key: SigningKey::generate().unwrap() };
+        let make = |_: &CommitId, _: &RepoFiles| {
+            let writes = files.iter().map(|(path, text)| (path.parse().unwrap(), Some(text.as_bytes().to_vec()))).collect();
+            Ok::<_, std::convert::Infallible>(Some(Change { writes, message: format!("{subject}\n"), author: identity.clone() }))
+        };
+        let commit = self.people.commit(&committer, make).await.unwrap().commit().clone();
+        if let Some(bot) = &self.bot {
+            bot.waker.poll_now().await;
+        }
+        commit
+    }
+
+    /// A person merges a version of the shop.
+    pub async fn merge(&self, person: &str, version: &str) -> CommitId {
+        self.push(person, &format!("shop {version}"), &[("stacks/shop/compose.yaml", &compose(version))]).await
+    }
+
+    /// A person types.
+    pub async fn reply(&self, person: &str, line: &str) -> Reply {
+        self.ask(person, Ask::Line(line.into())).await
+    }
+
+    pub async fn ask(&self, person: &str, ask: Ask) -> Reply {
+        let actor = Actor { platform: "local".into(), user: person.into() };
+        self.bot().handler.handle(Request { actor, ask }).await
+    }
+
+    /// A person types; what the bot answers.
+    pub async fn say(&self, person: &str, line: &str) -> String {
+        self.reply(person, line).await.words
+    }
+
+    pub fn picture(&self, environment: &str) -> Arc<Picture> {
+        self.bot().doors.pictures().into_iter().find(|picture| picture.name.as_str() == environment).expect("an environment of that name")
+    }
+
+    /// The lock at the branch.
+    pub fn lock(&self, environment: &str) -> Option<Lock> {
+        let name: EnvironmentName = environment.parse().unwrap();
+        self.bot().seen.borrow().locks.get(&name).cloned()
+    }
+
+    /// The image that a stack is locked at.
+    pub fn version(&self, environment: &str) -> String {
+        let picture = self.picture(environment);
+        let Some(locked) = &picture.locked else { return "nothing".into() };
+        let stack: StackName = "shop".parse().unwrap();
+        locked.models.get(&stack).map_or("nothing".into(), |model| model.services.values().next().unwrap().container.image.for_people())
+    }
+
+    pub async fn until(&self, what: &str, condition: impl Fn() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !condition() {
+            assert!(Instant::now() < deadline, "gave up waiting until {what}\n{}", self.story());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// What the bot has told in chat.
+    pub async fn told(&self) -> Vec<String> {
+        self.bot()
+            .store
+            .chat(500)
+            .await
+            .unwrap()
+            .into_iter()
+            .filter(|(_, said)| said.speaker.is_none())
+            .map(|(_, said)| said.text)
+            .collect()
+    }
+
+    pub async fn until_told(&self, part: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(text) = self.told().await.into_iter().find(|text| text.contains(part)) {
+                return text;
+            }
+            assert!(Instant::now() < deadline, "the bot never told `{part}`, but: {:#?}", self.told().await);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn story(&self) -> String {
+        let Some(bot) = &self.bot else { return "no bot".into() };
+        let seen = bot.seen.borrow().clone();
+        let cards = |p: &Arc<Picture>| {
+            p.cards.iter().map(|c| format!("{} {} {:?} {:?}", p.name, c.release, c.stage, c.trouble)).collect::<Vec<_>>()
+        };
+        let cards: Vec<String> = bot.doors.pictures().iter().flat_map(cards).collect();
+        format!("tip {:?}\ntrouble {:?}\nbroken {:?}\n{cards:#?}", seen.head_id(), seen.trouble, seen.broken)
+    }
+
+    /// What the lock says of the shop, as a host would name it.
+    pub fn of(&self, environment: &str) -> ReleaseOf {
+        let lock = self.lock(environment).expect("a lock");
+        let locked = &lock.stacks["shop"];
+        ReleaseOf {
+            environment: lock.environment.clone(),
+            stack: "shop".parse().unwrap(),
+            release: Some(locked.release),
+            content: locked.content.clone(),
+            commit: locked.commit.clone(),
+        }
+    }
+
+    /// A signed batch of one host.
+    pub fn batch(&self, host: &str, epoch: u64, events: Vec<(u64, Event)>) -> (HeaderMap, Vec<u8>) {
+        let events = events.into_iter().map(|(sequence, event)| Sequenced { sequence, at: Timestamp::now(), event }).collect();
+        let body = serde_json::to_vec(&Batch { format: FORMAT, epoch, events }).unwrap();
+        (self.signed(host, Timestamp::now(), &body), body)
+    }
+
+    pub fn signed(&self, host: &str, at: Timestamp, body: &[u8]) -> HeaderMap {
+        let text = signed_text(AUDIENCE, &host.parse().unwrap(), at, body);
+        let signature = self.keys[host].sign(NAMESPACE, &text).unwrap();
+        let bare: String = signature.lines().filter(|line| !line.starts_with("-----")).collect();
+        let mut headers = HeaderMap::new();
+        headers.insert(HEADER_HOST, HeaderValue::from_str(host).unwrap());
+        headers.insert(HEADER_TIME, HeaderValue::from_str(&at.to_string()).unwrap());
+        headers.insert(HEADER_SIGNATURE, HeaderValue::from_str(&bare).unwrap());
+        headers
+    }
+
+    pub async fn send(&self, headers: &HeaderMap, body: &[u8]) -> Result<u64, NotTaken> {
+        self.bot().intake.take(headers, body, Timestamp::now()).await
+    }
+
+    /// A host tells one thing.
+    pub async fn host_says(&self, host: &str, event: Event) {
+        let sequence = self.sequence.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let (headers, body) = self.batch(host, 1, vec![(sequence, event)]);
+        self.send(&headers, &body).await.unwrap();
+    }
+
+    /// All commits of the branch, newest first: subject, author, committer, message.
+    pub async fn log(&self) -> Vec<tidegate_git::CommitInfo> {
+        let tip = self.people.fetch().await.unwrap();
+        self.people.log(None, &tip, 1000).await.unwrap()
+    }
+
+    pub async fn subjects(&self) -> Vec<String> {
+        self.log().await.iter().map(tidegate_git::CommitInfo::subject).collect()
+    }
+
+    pub async fn raw(&self, commit: &CommitId) -> Vec<u8> {
+        self.people.raw_commit(commit).await.unwrap()
+    }
+
+    pub fn bot_public(&self) -> tidegate_git::keys::PublicKey {
+        self.bot_key.public()
+    }
+}
+
+/// Was nothing done?
+pub fn refused(reply: &Reply) -> bool {
+    matches!(reply.outcome, Outcome::Refused(_) | Outcome::NotUnderstood(_))
+}
+
+fn first_files(plan: &Plan, keys: &BTreeMap<String, SigningKey>, bot: &SigningKey) -> RepoFiles {
+    let mut files: Vec<(String, String)> = vec![
+        ("tidegate.yaml".into(), settings(bot)),
+        ("environments/staging.yaml".into(), "schema: 1\nstacks:\n  shop: { hosts: {} }\nwindows: always\napprovals: none\n".into()),
+        (
+            "environments/production.yaml".into(),
+            format!("schema: 1\nstacks:\n  shop: {{ hosts: {{}} }}\nwindows: always\napprovals: {}\n", plan.approvals),
+        ),
+        ("stacks/shop/compose.yaml".into(), compose("1")),
+    ];
+    for (host, key) in keys {
+        let environment = if host.starts_with("stage") { "staging" } else { "production" };
+        let text = format!("schema: 1\nenvironment: {environment}\nlabels: {{}}\nkeys: {{ events: \"{}\" }}\n", key.public_openssh());
+        files.push((format!("hosts/{host}.yaml"), text));
+    }
+    let file = |text: String| File { bytes: text.into_bytes().into(), executable: false };
+    files.into_iter().map(|(path, text)| (path.parse().unwrap(), file(text))).collect()
+}
+
+fn settings(bot: &SigningKey) -> String {
+    let person = |name: &str, full: &str, roles: &str| {
+        format!("  {name}: {{ name: {full}, email: {name}@example.org, roles: [{roles}], chat: {{ local: {name} }} }}\n")
+    };
+    let people = [
+        person("alice", "Alice Example", "engineer"),
+        person("bob", "Bob Example", "engineer"),
+        person("carol", "Carol Example", "engineer"),
+        person("greta", "Greta Guest", "guest"),
+    ];
+    format!(
+        "schema: 1\nenvironments: [staging, production]\npeople:\n{}bot: {{ name: tidegate-bot, email: bot@example.org, keys: [\"{}\"] }}\n",
+        people.concat(),
+        bot.public_openssh()
+    )
+}
