@@ -152,9 +152,10 @@ fn adapters_never_import_each_other() {
                     (root, module.as_str(), target),
                     // What all that listens shares (time-outs, guards, event streams); it knows no route.
                     ("bot/src", _, "http")
-                        // The page is the face of the local platform, and the store is that platform's memory.
+                        // The page is the face of the local platform.
                         | ("bot/src", "page", "platforms")
-                        | ("bot/src", "platforms", "store")
+                        // A store speaks in types of its own: whoever keeps something may name it; it names nobody.
+                        | (_, _, "store")
                         // The command line is a composition root.
                         | ("agent/src", "cli", _)
                 )
