@@ -79,9 +79,9 @@ fn repository(root: &Path, branches: usize) -> String {
     git(&dir, &["fast-import", "--quiet"], commit);
     let tip = Command::new("git").current_dir(&dir).args(["rev-parse", "main"]).output().unwrap().stdout;
     let tip = String::from_utf8(tip).unwrap();
-    let refs: String = (1..branches).map(|number| format!("create refs/heads/branch-{number:05} {}\n", tip.trim())).collect();
-    git(&dir, &["update-ref", "--stdin"], &refs);
-    git(&dir, &["pack-refs", "--all"], "");
+    // Written at once: ten thousand updates through git would take longer than the whole measurement.
+    let refs: String = (1..branches).map(|number| format!("{} refs/heads/branch-{number:05}\n", tip.trim())).collect();
+    std::fs::write(dir.join("packed-refs"), format!("# pack-refs with: peeled fully-peeled sorted \n{refs}")).unwrap();
     name
 }
 

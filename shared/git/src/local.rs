@@ -129,12 +129,19 @@ fn sync_packs(packs: &Path, name: Option<&str>) -> std::io::Result<()> {
     store::sync_dir(packs)
 }
 
-/// Gives the remote a commit made on top of `base`, and moves its branch if it is still at `base`.
+/// Gives the remote a commit made on top of `base`, and moves its branch if it is still at `base`. Runs no hooks of the
+/// other repository: no process is ever started with a repository's data.
 pub(crate) fn push(remote: &Remote, path: &Path, store: &Store, push: Push) -> Result<Pushed, GitError> {
     let Push { base, commit } = push;
     let theirs = open(remote, path)?;
     let ours = store.repository()?;
     let away = |failure: git2::Error| remote.away("writing objects", failure.message());
+    if theirs.find_reference("HEAD").is_ok_and(|head| head.symbolic_target_bytes() == Some(remote.branch_ref().as_bytes()))
+        && !theirs.is_bare()
+    {
+        let reason = "the branch is checked out in a work tree there; use a bare repository".to_owned();
+        return Err(GitError::Rejected { url: remote.shown(), branch: remote.branch.clone(), reason });
+    }
     let failed = error::mirror("reading the new commit", &store.dir);
     let tree = ours.find_commit(commit).map_err(&failed)?.tree_id();
     let copy = Copy { repository: &ours, ours: &ours.odb().map_err(&failed)?, theirs: &theirs.odb().map_err(away)? };

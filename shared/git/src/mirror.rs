@@ -155,8 +155,12 @@ impl Mirror {
 
     /// The files at a commit, fetched if need be. The next commit costs only what it changed.
     pub async fn files(&self, commit: &CommitId) -> Result<Arc<RepoFiles>, GitError> {
-        self.ensure(commit).await?;
         let id = store::oid(commit);
+        // Never waits here: when a walk holds the cache, it is asked in its turn below.
+        if let Some(files) = self.0.cache.try_lock().ok().and_then(|mut cache| cache.remembered(id)) {
+            return Ok(files);
+        }
+        self.ensure(commit).await?;
         self.read("reading files", move |inner| inner.cache.lock().unwrap_or_else(PoisonError::into_inner).files(&inner.store, id)).await
     }
 

@@ -55,10 +55,8 @@ struct Snapshot {
 impl Cache {
     /// The files at a commit that is in the mirror.
     pub fn files(&mut self, store: &Store, commit: Oid) -> Result<Arc<RepoFiles>, GitError> {
-        if let Some(at) = self.snapshots.iter().position(|(id, _)| *id == commit) {
-            let found = self.snapshots.remove(at);
-            self.snapshots.extend(found);
-            return Ok(self.snapshots.back().map(|(_, snapshot)| snapshot.files.clone()).unwrap_or_default());
+        if let Some(files) = self.remembered(commit) {
+            return Ok(files);
         }
         let snapshot = self.read(store, commit)?;
         let files = snapshot.files.clone();
@@ -69,6 +67,15 @@ impl Cache {
         self.blobs.retain(|_, blob| blob.strong_count() > 0);
         self.folders.retain(|_, folder| folder.strong_count() > 0);
         Ok(files)
+    }
+
+    /// The files at a commit, if they are in memory already; it then counts as used last.
+    pub fn remembered(&mut self, commit: Oid) -> Option<Arc<RepoFiles>> {
+        let at = self.snapshots.iter().position(|(id, _)| *id == commit)?;
+        let found = self.snapshots.remove(at)?;
+        let files = found.1.files.clone();
+        self.snapshots.push_back(found);
+        Some(files)
     }
 
     fn read(&mut self, store: &Store, commit: Oid) -> Result<Snapshot, GitError> {

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use tidegate_core::ids::CommitId;
 
 /// What was fetched last.
-const TIP_REF: &str = "refs/tidegate/tip";
+pub(crate) const TIP_REF: &str = "refs/tidegate/tip";
 /// Commits that are kept beside the branch, because a lock names them.
-pub(crate) const KEEP_PREFIX: &str = "refs/tidegate/keep/";
+const KEEP_PREFIX: &str = "refs/tidegate/keep/";
 /// Folders of transfers under way; left over after a crash, swept at the next open.
 const INCOMING_PREFIX: &str = "incoming-";
 /// Most commits that one walk looks at.

@@ -202,7 +202,7 @@ fn list(order: &Order, stopped: &Stopped) -> Result<Option<CommitId>, git2::Erro
 
 fn fetch(order: &Order, amount: Amount, stopped: &Stopped) -> Result<Answer, git2::Error> {
     let repository = incoming(order)?;
-    let first = repository.references_glob("refs/tidegate/*")?.next().is_none();
+    let first = repository.refname_to_id(store::TIP_REF).is_err();
     let depth = match amount {
         Amount::New if first => 1,
         Amount::Depth(commits) => commits,

@@ -241,3 +241,15 @@ async fn a_change_of_several_files_is_one_commit() {
     assert_eq!(run(&origin.bare, &["ls-tree", "-r", "--name-only", "main"]), "d/e/f");
     run(&origin.bare, &["fsck", "--strict"]);
 }
+
+#[tokio::test]
+async fn a_checked_out_branch_is_not_moved_below_somebodys_feet() {
+    let origin = origin();
+    let tip = origin.commit(&[("a", "1")]);
+    let settings = RemoteSettings::new(origin.work.display().to_string(), "main");
+    let mirror = Mirror::open(&origin.mirror_dir("a"), settings).await.unwrap();
+    assert_eq!(mirror.fetch().await.unwrap(), tip);
+    let made = mirror.commit(&committer(), |_, _| Ok::<_, Infallible>(Some(change("a", "2")))).await;
+    assert!(matches!(made, Err(CommitError::Git(GitError::Rejected { .. }))), "{made:?}");
+    assert_eq!(run(&origin.work, &["status", "--porcelain"]), "");
+}
