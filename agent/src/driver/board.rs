@@ -3,17 +3,18 @@
 use super::{Driver, DriverError};
 use crate::config::ConfigView;
 use crate::engine::Engine;
-use crate::reconcile::{StackReport, TurnEnd};
+use crate::reconcile::{Begun, StackReport, TurnEnd};
 use crate::report;
 use crate::store::{Change, Counts, Memory, TroubleMemory, Write};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use tidegate_core::events::{Event, HostStatus};
+use tidegate_core::events::{Event, HostStatus, ReleaseOf};
 use tidegate_core::ids::{CommitId, EnvironmentName, StackName};
 use tidegate_core::observed::ObservedHost;
 use tidegate_core::plan::Waiting;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// A snapshot of what the agent knows.
@@ -174,6 +175,16 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
         });
         Ok(())
     }
+}
+
+/// Shows a rollout as soon as it begins: its turn may take minutes.
+pub(super) fn shows_beginnings(board: watch::Sender<Board>) -> Begun {
+    Box::new(move |of: &ReleaseOf| {
+        board.send_if_modified(|board| {
+            let stack = board.status.as_mut().map(|status| status.stacks.entry(of.stack.clone()).or_default());
+            stack.is_some_and(|stack| stack.attempted.replace(of.clone()).as_ref() != Some(of))
+        });
+    })
 }
 
 fn config_board(memory: &Memory, view: Option<&ConfigView>) -> ConfigBoard {

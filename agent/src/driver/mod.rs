@@ -347,6 +347,7 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
             mirror: Some(self.parts.mirror.clone()),
             files: Materialised::new(&self.parts.settings.state_dir),
             clock: self.parts.clock.clone(),
+            begun: board::shows_beginnings(self.parts.board.clone()),
         };
         let naming = Naming { prefix: self.parts.settings.name_prefix.clone() };
         let identity = Identity { host: self.parts.settings.host.clone(), environment, naming };

@@ -7,7 +7,7 @@ mod pace;
 pub mod stack;
 
 pub use pace::Pace;
-pub use stack::{StackEnd, StackTurn, Tools};
+pub use stack::{Begun, StackEnd, StackTurn, Tools};
 
 use crate::config::ConfigView;
 use crate::engine::{Engine, EngineError};
@@ -129,6 +129,9 @@ impl<E: Engine> Reconciler<E> {
             remember(memory, &settled);
         }
         self.take_over_silently(&settled, memory).await?;
+        if end.acted {
+            self.collect_files(memory).await;
+        }
         end.observed = observed;
         Ok(end)
     }
@@ -225,6 +228,19 @@ impl<E: Engine> Reconciler<E> {
                 end.broken.insert(name.clone(), cause);
             }
             StackEnd::Stopped => {}
+        }
+    }
+
+    /// Forgets mounted files that nothing needs any more; while a rollout is in hand, all of them may be needed.
+    async fn collect_files(&self, memory: &Memory) {
+        let records = || memory.stacks.values().map(|memory| &memory.record);
+        if records().any(|record| record.attempt.is_some()) {
+            return;
+        }
+        let kept = records().flat_map(|record| record.released.iter().chain(&record.verified));
+        let keep = kept.flat_map(|released| released.desired.repo_mounts()).map(|(_, content)| content).collect();
+        if let Err(error) = self.tools.files.collect(keep).await {
+            tracing::warn!(error = crate::words::chain(&error), "mounted files that nothing needs could not be removed");
         }
     }
 

@@ -37,7 +37,12 @@ pub struct Tools<E> {
     pub files: Materialised,
     /// The time.
     pub clock: WallClock,
+    /// Told when a rollout begins, long before its turn ends.
+    pub begun: Begun,
 }
+
+/// Who is told when a rollout begins.
+pub type Begun = Box<dyn Fn(&ReleaseOf) + Send + Sync>;
 
 /// One stack's work in a turn.
 pub struct StackTurn<'a, E> {
@@ -86,6 +91,9 @@ impl<E: Engine> StackTurn<'_, E> {
     async fn roll_out(&self, settled: &mut Settled, planned: &StackPlan, target: &DesiredStack) -> Result<StackEnd, StoreError> {
         let state = &mut settled.state;
         self.write(state.begin(planned, target, self.tools.clock.now())).await?;
+        if let Some(journal) = &state.memory.journal {
+            (self.tools.begun)(&journal.of);
+        }
         let outcome = match self.materialise(target).await {
             Ok(()) => self.apply(state, planned).await?,
             Err(error) => return self.could_not(settled, words::chain(&error), target).await,

@@ -111,6 +111,7 @@ fn a_newer_commit_takes_the_place_of_a_rollout_in_hand() {
                 agent.until_at(&["1"]).await;
                 world.commit(&[(SHOP, &shop(4, "    x-tidegate: { health_timeout: 30m }\n"))]).await;
                 agent.until("version 4 is coming up", |agent| agent.running().contains(&"4".to_owned())).await;
+                assert!(agent.stack("shop").unwrap().attempted.is_some(), "it is shown while it goes on");
                 world.commit(&[(SHOP, &shop(2, ""))]).await;
                 let begun = tokio::time::Instant::now();
                 agent.until_at(&["2"]).await;

@@ -261,7 +261,7 @@ pub struct HostStatus {
 }
 
 /// The state of a stack on a host.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct StackStatus {
     /// What git offers.
     pub offered: Option<ReleaseOf>,
