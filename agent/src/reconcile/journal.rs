@@ -71,11 +71,17 @@ impl StackState {
         change.tell(Event::Started(RolloutStarted { of, class, steps }))
     }
 
+    /// A plan is about to be carried out that stops containers; none: that is written already.
+    pub fn will_stop(&mut self, plan: &StackPlan, now: Timestamp) -> Option<Change> {
+        self.memory.record.will_stop(plan).then(|| self.change(now))
+    }
+
     /// The rollout reached `target` and it is good.
     pub fn verified(&mut self, target: &DesiredStack, now: Timestamp) -> Change {
         let journal = self.memory.journal.take();
         let record = &mut self.memory.record;
         record.attempt = None;
+        record.stopping.clear();
         record.failed.retain(|failed| failed.content != target.content);
         let new = Released { release: target.release, desired: target.clone(), verified_at: now };
         let old = record.released.replace(new);
@@ -144,6 +150,7 @@ impl StackState {
     /// The way back is done: the attempt is over.
     pub fn taken_back(&mut self, now: Timestamp) -> Change {
         self.memory.record.attempt = None;
+        self.memory.record.stopping.clear();
         let restored = match &self.memory.record.released {
             Some(released) => Restored::Previous { release: released.release, content: released.desired.content.clone() },
             None => Restored::Nothing,
@@ -169,6 +176,7 @@ impl StackState {
     /// Drift was repaired, or the released content is placed a little differently now.
     pub fn repaired(&mut self, target: &DesiredStack, found: Vec<String>, now: Timestamp) -> Change {
         self.take_over(target);
+        self.memory.record.stopping.clear();
         let change = self.change(now);
         if found.is_empty() { change } else { change.tell(Event::Repaired(Repaired { stack: self.name.clone(), found })) }
     }

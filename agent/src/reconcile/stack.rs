@@ -186,7 +186,7 @@ impl<E: Engine> StackTurn<'_, E> {
 
     async fn prepare_and_apply(
         &self,
-        state: &StackState,
+        state: &mut StackState,
         planned: &StackPlan,
     ) -> Result<Result<ApplyOutcome, MaterialiseError>, StoreError> {
         if let Some(Err(error)) = match &planned.target {
@@ -212,7 +212,10 @@ impl<E: Engine> StackTurn<'_, E> {
     }
 
     /// Applies, while progress is written beside it: in order, and all of it before the end is told.
-    async fn apply(&self, state: &StackState, planned: &StackPlan) -> Result<ApplyOutcome, StoreError> {
+    async fn apply(&self, state: &mut StackState, planned: &StackPlan) -> Result<ApplyOutcome, StoreError> {
+        if let Some(change) = state.will_stop(planned, self.tools.clock.now()) {
+            self.write(change).await?;
+        }
         let (journalist, mut news) = Journalist::new(state, planned, self.tools.clock.clone());
         let run = async move {
             let apply = Apply { engine: &*self.tools.engine, progress: &journalist, stop: self.interrupt };
