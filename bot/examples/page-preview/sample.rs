@@ -35,7 +35,7 @@ pub fn view(now: Timestamp) -> View {
         source: SourceView { branch: "main".into(), tip: Some(tip), polled_at: Some(before(now, 4)), trouble: None },
         waits: vec![approval_wait(), window_wait(now), failed_wait()],
         environments: vec![staging(now), production(now)],
-        cards: vec![candidate(now), rolling(now), failed(now), live(now)],
+        cards: vec![candidate(now), rolling(now), failed(now), live(now), past(now)],
         activity: activity(now),
         console: Some(console(now)),
     }
@@ -278,6 +278,14 @@ fn live(now: Timestamp) -> Card {
         stack: id("shop"),
         targets: vec![target(39, "web:1.8.1, api:2.4.0 · verified 9 days ago"), target(37, "web:1.8.0, api:2.3.9 · verified 16 days ago")],
     }];
+    card
+}
+
+fn past(now: Timestamp) -> Card {
+    let mut card = card("production", 39, Stage::Superseded, "A newer release took its place.");
+    card.changes =
+        vec![change("shop", 37, vec![("web", Some("web:1.8.0"), Some("web:1.8.1")), ("api", Some("api:2.3.9"), Some("api:2.4.0"))])];
+    card.timeline = vec![entry(before(now, 800_000), "Tidegate", "committed the release as cccccccccc", Tone::Good)];
     card
 }
 

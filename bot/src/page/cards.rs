@@ -1,9 +1,11 @@
 //! Cards: a candidate or a release, what it changes, who agreed, what it waits for, how it goes, and the buttons.
 
-use super::parts::{badge, commit, count, icon, lamp, prose};
+use super::parts::{self, badge, commit, count, icon, lamp, prose};
 use super::{time, waits, words};
 use crate::command::REASON_MAX_CHARS;
-use crate::view::{Card, CommitLine, Decide, HostProgress, ResultView, RollbackChoice, StackChange, Stage, View};
+use crate::view::{
+    Card, CommitLine, Decide, HostProgress, ResultView, RollbackChoice, ServiceChange, StackChange, Stage, TimelineEntry, View,
+};
 use jiff::Timestamp;
 use maud::{Markup, html};
 use std::collections::BTreeMap;
@@ -47,17 +49,41 @@ fn card(view: &View, card: &Card, id: &str, now: Timestamp) -> Markup {
                 }
                 (badge(shown))
             }
-            @if !is_told_by_result { p.words { (prose(&card.words)) } }
-            (origin(card))
-            @if let Some(result) = &card.result { (self::result(result)) }
-            @if !card.waits.is_empty() { ul.card-waits { @for wait in &card.waits { li { (waits::short(wait, now)) } } } }
-            (changes(&card.changes))
-            (approvals(card, now))
-            (rollout(&card.rollout))
-            (more(card, now))
+            @if !is_told_by_result && card.stage != Stage::Superseded { p.words { (prose(&card.words)) } }
+            @if card.stage == Stage::Superseded {
+                details.past { summary { (in_short(&card.changes)) } (body(card, now)) }
+            } @else {
+                (body(card, now))
+            }
             @if view.console.is_some() { (actions(card, id)) }
         }
     }
+}
+
+fn body(card: &Card, now: Timestamp) -> Markup {
+    html! {
+        (origin(card))
+        @if let Some(result) = &card.result { (self::result(result)) }
+        @if !card.waits.is_empty() { ul.card-waits { @for wait in &card.waits { li { (waits::short(wait, now)) } } } }
+        @for change in &card.changes { (self::change(change)) }
+        (approvals(card, now))
+        (rollout(&card.rollout))
+        (more(card, now))
+    }
+}
+
+/// What changed, on one line: `shop: web:1 → web:2`.
+fn in_short(changes: &[StackChange]) -> String {
+    let service = |service: &ServiceChange| match (&service.from, &service.to) {
+        (Some(from), Some(to)) => format!("{from} → {to}"),
+        (None, Some(to)) => format!("new {to}"),
+        (_, None) => format!("{} removed", service.service),
+    };
+    let stack = |change: &StackChange| {
+        let services: Vec<String> = change.services.iter().map(service).collect();
+        format!("{}: {}", change.stack, services.join(", "))
+    };
+    if changes.is_empty() { "What it was".to_owned() } else { changes.iter().map(stack).collect::<Vec<_>>().join("; ") }
 }
 
 fn origin(card: &Card) -> Markup {
@@ -67,7 +93,7 @@ fn origin(card: &Card) -> Markup {
             @if !card.authors.is_empty() { span { "by " (card.authors.join(", ")) } }
             @if let Some(by) = &card.requested_by { span { "asked for by " (by) } }
             @if let Some(reason) = &card.reason { span { "reason: " (reason) } }
-            @if let Some(window) = &card.window { span.window { (badge(words::window(window.state))) (window.words) } }
+            @if let Some(window) = &card.window { (parts::window(window)) }
         }
     }
 }
@@ -84,26 +110,31 @@ fn result(result: &ResultView) -> Markup {
     }
 }
 
-fn changes(changes: &[StackChange]) -> Markup {
+fn change(change: &StackChange) -> Markup {
     html! {
-        @for change in changes {
-            div.change {
-                p.stack { strong { (change.stack) }
-                    @if let Some(release) = change.from_release { " " span.quiet { "now release " (release) } }
-                    @else { " " span.quiet { "new" } }
-                }
-                dl {
-                    @for service in &change.services {
-                        dt { (service.service) }
-                        dd {
-                            (version(service.from.as_deref())) " " span.arrow aria-label="becomes" role="img" { "→" } " " (version(service.to.as_deref()))
-                            @if !service.details.is_empty() { ul.fields { @for field in &service.details { li { code { (field) } } } } }
-                        }
+        div.change {
+            p.stack {
+                strong { (change.stack) } " "
+                @if let Some(release) = change.from_release { span.quiet { "from release " (release) } } @else { span.quiet { "new" } }
+            }
+            dl {
+                @for service in &change.services {
+                    dt { (service.service) }
+                    dd {
+                        (version(service.from.as_deref())) " " span.arrow aria-label="becomes" role="img" { "→" } " " (version(service.to.as_deref()))
+                        (fields(service))
                     }
                 }
             }
         }
     }
+}
+
+/// Field by field; the image is left out where its versions are told already.
+fn fields(service: &ServiceChange) -> Markup {
+    let is_told = |field: &&String| service.from != service.to && field.starts_with("image:");
+    let fields: Vec<&String> = service.details.iter().filter(|field| !is_told(field)).collect();
+    html! { @if !fields.is_empty() { ul.fields { @for field in fields { li { code { (field) } } } } } }
 }
 
 fn version(version: Option<&str>) -> Markup {
@@ -160,7 +191,7 @@ fn more(card: &Card, now: Timestamp) -> Markup {
                 details open[is_in_hand(card.stage)] {
                     summary { "Timeline" }
                     ol.timeline {
-                        @for entry in &card.timeline {
+                        @for entry in in_order(&card.timeline) {
                             li.(words::tone(entry.tone).class) { (icon(words::tone(entry.tone).icon)) (time::clock(entry.at)) span { strong { (entry.who) } " " (prose(&entry.what)) } }
                         }
                     }
@@ -168,6 +199,13 @@ fn more(card: &Card, now: Timestamp) -> Markup {
             }
         }
     }
+}
+
+/// By the clock: what hosts say comes in later than it happened.
+fn in_order(timeline: &[TimelineEntry]) -> Vec<&TimelineEntry> {
+    let mut entries: Vec<&TimelineEntry> = timeline.iter().collect();
+    entries.sort_by_key(|entry| entry.at);
+    entries
 }
 
 fn is_in_hand(stage: Stage) -> bool {

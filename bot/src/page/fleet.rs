@@ -1,7 +1,7 @@
 //! The fleet: a row per service, a column per environment, in each cell its hosts. Environments side by side show
 //! at a glance what is not promoted yet.
 
-use super::parts::{badge, commit, count, icon, lamp, prose};
+use super::parts::{self, badge, commit, count, icon, lamp, prose};
 use super::{time, words};
 use crate::view::{EnvironmentView, HoldView, HostView, StackView, View};
 use jiff::Timestamp;
@@ -49,7 +49,7 @@ fn heading(environment: &EnvironmentView, now: Timestamp) -> Markup {
         span.name { (environment.name) }
         @if let Some(release) = environment.release { " " a.release href={ "#card-" (environment.name) "-" (release) } { "release " (release) } }
         @else { " " span.quiet { "no release yet" } }
-        span.window title=(environment.window.words) { (badge(words::window(environment.window.state))) span.quiet { (environment.window.words) } }
+        span.window { (parts::window(&environment.window)) }
         @for hold in &environment.holds { span.hold { (icon("pause")) span { (prose(&hold_words(hold))) ", " (time::relative(hold.at, now)) } } }
     }
 }

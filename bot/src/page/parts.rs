@@ -1,6 +1,7 @@
 //! Small pieces that several sections use.
 
-use super::words::Shown;
+use super::words::{self, Shown};
+use crate::view::WindowView;
 use maud::{Markup, PreEscaped, html};
 use tidegate_core::ids::CommitId;
 
@@ -17,6 +18,12 @@ pub fn icon(name: &str) -> Markup {
 /// A state with its icon and words.
 pub fn badge(shown: Shown) -> Markup {
     html! { span.badge.(shown.class) { (icon(shown.icon)) (shown.words) } }
+}
+
+/// What a calendar says, in its tone.
+pub fn window(window: &WindowView) -> Markup {
+    let shown = words::window(window.state);
+    html! { span.badge.(shown.class) title=(shown.words) { (icon(shown.icon)) (window.words) } }
 }
 
 /// A state as its icon alone, with its words for screen readers and in the title.
