@@ -69,6 +69,11 @@ impl Docker {
         Docker { inner: Arc::new(inner) }
     }
 
+    /// Observes, and lists all containers for it whatever is known already.
+    pub async fn audit(&self) -> Result<ObservedHost, EngineError> {
+        known::observe(self, known::Ask::Audit).await
+    }
+
     /// The client; negotiates the API version if that is due.
     async fn client(&self) -> Result<bollard::Docker, EngineError> {
         // Held while negotiating, so that many who ask at once negotiate once.
@@ -138,7 +143,7 @@ impl Engine for Docker {
         Ok(EngineInfo { version: version.version.unwrap_or_default(), api: api.to_string() })
     }
     async fn observe(&self) -> Result<ObservedHost, EngineError> {
-        known::observe(self).await
+        known::observe(self, known::Ask::Little).await
     }
     async fn pull(&self, image: &ImageRef, policy: PullPolicy) -> Result<(), EngineError> {
         pull::pull(self, image, policy).await

@@ -1,7 +1,7 @@
 //! What the engine has of ours: three list calls at once, no inspection of single containers; or a close look at one.
 
 use super::call::{Call, Failed};
-use super::{Docker, containers, labels};
+use super::{Docker, containers as one_by_one, labels};
 use crate::engine::EngineError;
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum as Word, Network, PortBinding, PortSummary, PortSummaryTypeEnum};
 use bollard::query_parameters::{ListContainersOptions, ListNetworksOptions, ListVolumesOptions};
@@ -15,11 +15,11 @@ const LIST_LIMIT: Duration = Duration::from_secs(30);
 
 /// Everything.
 pub(super) async fn everything(docker: &Docker) -> Result<ObservedHost, EngineError> {
-    let (containers, networks, volumes) = tokio::try_join!(list(docker), networks(docker), volumes(docker))?;
+    let (containers, networks, volumes) = tokio::try_join!(containers(docker), networks(docker), volumes(docker))?;
     Ok(ObservedHost { containers, networks, volumes })
 }
 
-async fn list(docker: &Docker) -> Result<BTreeMap<String, ObservedContainer>, Failed> {
+pub(super) async fn containers(docker: &Docker) -> Result<BTreeMap<String, ObservedContainer>, Failed> {
     let options = ListContainersOptions { all: true, filters: Some(labels::filter(docker.scope())), ..Default::default() };
     let call = Call::new("list containers", LIST_LIMIT);
     let found = docker.run(call, |client| async move { client.list_containers(Some(options)).await }).await?;
@@ -58,8 +58,8 @@ fn container(found: ContainerSummary) -> Option<(String, ObservedContainer)> {
 
 /// One container by its name; none: it is not there, or not ours.
 pub(super) async fn one(docker: &Docker, name: &str) -> Result<Option<ObservedContainer>, Failed> {
-    let Some(found) = containers::look(docker, name).await? else { return Ok(None) };
-    let view = containers::view(&found);
+    let Some(found) = one_by_one::look(docker, name).await? else { return Ok(None) };
+    let view = one_by_one::view(&found);
     let ports = found.network_settings.and_then(|network| network.ports).unwrap_or_default();
     let config = found.config.unwrap_or_default();
     let labels = config.labels.unwrap_or_default();

@@ -167,11 +167,14 @@ async fn at_rest_the_engine_is_not_asked_and_after_a_break_everything_is_listed_
         fake.docker.observe().await.unwrap();
     }
     assert_eq!(lists(&fake), before, "at rest nothing is asked");
+    let asked = fake.speaks.asked.lock().unwrap().len();
+    fake.docker.audit().await.unwrap();
+    assert_eq!((lists(&fake), fake.speaks.asked.lock().unwrap().len()), (before + 1, asked + 1), "an audit is one list call");
     let told = fake.docker.changed();
     fake.speaks.hang_up.notify_waiters();
     assert!(told.await.is_err());
     fake.docker.observe().await.unwrap();
-    assert_eq!(lists(&fake), before + 1);
+    assert_eq!(lists(&fake), before + 2);
 }
 
 /// A registry on loopback that has no image at all; returns its `host:port`.
