@@ -2,5 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
+mod consent;
+mod crash;
+mod failure;
+mod intake;
 mod release;
+mod rollback;
 mod world;

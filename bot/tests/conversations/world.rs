@@ -22,11 +22,13 @@ use tidegate_bot::store::{Store, Writer};
 use tidegate_bot::tips::{Seen, Waker, Watcher};
 use tidegate_bot::view::View;
 use tidegate_core::events::{
-    Batch, Event, FORMAT, HEADER_HOST, HEADER_SIGNATURE, HEADER_TIME, NAMESPACE, ReleaseOf, Sequenced, signed_text,
+    Batch, Event, FORMAT, HEADER_HOST, HEADER_SIGNATURE, HEADER_TIME, NAMESPACE, Outcome as Ended, ReleaseOf, RolloutFinished, Sequenced,
+    signed_text,
 };
 use tidegate_core::files::{File, RepoFiles};
 use tidegate_core::ids::{CommitId, EnvironmentName, StackName};
 use tidegate_core::lock::Lock;
+use tidegate_core::plan::OperationClass;
 use tidegate_git::keys::SigningKey;
 use tidegate_git::{Change, Committer, FirstCommit, Identity, Mirror, RemoteSettings, create_bare};
 use tokio::sync::{Notify, mpsc, watch};
@@ -312,6 +314,81 @@ impl World {
         self.send(&headers, &body).await.unwrap();
     }
 
+    /// Releases what waits and has every host of the environment verify it.
+    pub async fn release_verified(&self, environment: &str, version: &str) {
+        let image = format!("web:{version}");
+        let wanted = || self.picture(environment).waiting(Timestamp::now()).is_some();
+        if self.version(environment) != image {
+            self.until("a candidate waits", wanted).await;
+            let reply = self.reply("alice", &format!("approve {environment}")).await;
+            assert!(matches!(reply.outcome, Outcome::Released(_)), "{}", reply.words);
+        }
+        let hosts: Vec<String> = self.keys.keys().filter(|host| host.starts_with("web-")).cloned().collect();
+        for host in hosts {
+            let of = self.of(environment);
+            let finished = RolloutFinished { of, class: OperationClass::Release, outcome: Ended::Verified, took_ms: 1_000 };
+            self.host_says(&host, Event::Finished(finished)).await;
+        }
+        let content = self.of(environment).content;
+        self.until("it is verified", || self.picture(environment).verified.iter().any(|(_, known)| *known == content)).await;
+    }
+
+    /// Everything that hosts said has had its effects, and the bot has looked at the branch again.
+    pub async fn settled(&self) {
+        self.bot().waker.poll_now().await;
+        let deadline = Instant::now() + PATIENCE;
+        for environment in ["staging", "production"] {
+            while !self.bot().store.pending(&environment.parse().unwrap(), 1).await.unwrap().is_empty() {
+                assert!(Instant::now() < deadline, "gave up waiting for {environment} to settle\n{}", self.story());
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        // The workers have seen the newest snapshot of the branch.
+        let head = self.bot().seen.borrow().head_id().cloned();
+        self.until("the workers have looked", || self.bot().doors.pictures().iter().all(|p| p.seen.head_id() == head.as_ref())).await;
+        while !self.bot().store.undelivered(1).await.unwrap().is_empty() {
+            assert!(Instant::now() < deadline, "news are not delivered");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Somebody forces the branch to a commit that does not descend from it.
+    pub fn rewrite_branch(&self) {
+        let other = self.folder.path().join("other.git");
+        let mut files = RepoFiles::default();
+        files.insert_text("README.md".parse().unwrap(), "another history");
+        let mallory = Identity::new("mallory", "mallory@example.org");
+        let first = FirstCommit { branch: "main", files: &files, message: "Mine", identity: &mallory, key: None };
+        let commit = create_bare(&other, &first).unwrap();
+        let objects = self.folder.path().join("repo.git/objects");
+        copy_folder(&other.join("objects"), &objects);
+        std::fs::write(self.folder.path().join("repo.git/refs/heads/main"), format!("{commit}\n")).unwrap();
+        self.bot().waker.wake();
+    }
+
+    pub async fn add_person(&self, name: &str) {
+        let line = format!("  {name}: {{ name: {name}, email: {name}@example.org, roles: [engineer], chat: {{ local: {name} }} }}\n");
+        let text = settings(&self.bot_key).replace("people:\n", &format!("people:\n{line}"));
+        self.push(name, "let me in", &[("tidegate.yaml", &text)]).await;
+    }
+
+    /// The store's file as it is now.
+    pub async fn copy_store(&self) -> PathBuf {
+        let copy = self.folder.path().join("bot.db.copy");
+        let source = rusqlite::Connection::open(self.state().join("bot.db")).unwrap();
+        let _ = std::fs::remove_file(&copy);
+        source.execute("VACUUM INTO ?1", [copy.display().to_string()]).unwrap();
+        copy
+    }
+
+    /// Puts an earlier file in place of the store's.
+    pub fn restore_store(&self, copy: &std::path::Path) {
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(self.state().join(format!("bot.db{suffix}")));
+        }
+        std::fs::copy(copy, self.state().join("bot.db")).unwrap();
+    }
+
     /// All commits of the branch, newest first: subject, author, committer, message.
     pub async fn log(&self) -> Vec<tidegate_git::CommitInfo> {
         let tip = self.people.fetch().await.unwrap();
@@ -328,6 +405,19 @@ impl World {
 
     pub fn bot_public(&self) -> tidegate_git::keys::PublicKey {
         self.bot_key.public()
+    }
+}
+
+fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else if !target.exists() {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
     }
 }
 

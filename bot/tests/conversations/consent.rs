@@ -1,0 +1,142 @@
+//! Approvals and vetoes: bound to one candidate, counted by distinct people, none lost.
+
+use crate::world::{Plan, World, refused};
+use tidegate_bot::command::Command;
+use tidegate_bot::request::{Ask, Outcome, Refusal};
+use tidegate_core::policy::Subject;
+
+fn two() -> Plan {
+    Plan { approvals: "{ count: 2, roles: [engineer] }", ..Plan::default() }
+}
+
+#[tokio::test]
+async fn two_at_once_make_one_release_and_neither_is_lost() {
+    let mut world = World::new(two()).await;
+    world.until_told("Needs approval").await;
+    let (alice, bob) = tokio::join!(world.reply("alice", "approve production"), world.reply("bob", "approve production"));
+    let released = [&alice, &bob].iter().filter(|reply| matches!(reply.outcome, Outcome::Released(_))).count();
+    let counted = [&alice, &bob].iter().filter(|reply| matches!(reply.outcome, Outcome::Approved(_))).count();
+    assert_eq!((released, counted), (1, 1), "{} / {}", alice.words, bob.words);
+    let lock = world.lock("production").unwrap();
+    assert_eq!(lock.approvals.len(), 2);
+    assert_eq!(lock.release.0, 1);
+    assert_eq!(world.subjects().await.iter().filter(|subject| subject.starts_with("production:")).count(), 1);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn approvals_of_two_environments_at_once_are_one_commit_each() {
+    let mut world = World::new(Plan::default()).await;
+    let asked = "schema: 1\nstacks:\n  shop: { hosts: {} }\nwindows: always\napprovals: { count: 1 }\n";
+    world.push("alice", "ask for staging too", &[("environments/staging.yaml", asked)]).await;
+    world.until("the policy is in force", || world.lock("staging").is_some_and(|lock| lock.release.0 == 2)).await;
+    world.merge("alice", "2").await;
+    world.until_told("Needs approval: release 3 (shop) for staging").await;
+    world.until_told("Needs approval: release 1 (shop) for production, commit").await;
+    let (a, b) = tokio::join!(world.reply("alice", "approve staging"), world.reply("bob", "approve production"));
+    assert!(matches!((&a.outcome, &b.outcome), (Outcome::Released(_), Outcome::Released(_))), "{} / {}", a.words, b.words);
+    assert_eq!((world.version("staging"), world.version("production")), ("web:2".to_owned(), "web:2".to_owned()));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn pressing_twice_or_late_answers_with_what_is() {
+    let mut world = World::new(two()).await;
+    world.until_told("Needs approval").await;
+    let first = world.say("alice", "approve production").await;
+    assert!(first.contains("has 1 of 2 approvals. Still missing: 1 by bob or carol."), "{first}");
+    let again = world.say("alice", "approve production").await;
+    assert!(again.starts_with("You approved release 1 (shop) of production already."), "{again}");
+    let card = world.picture("production").open_card().cloned().unwrap();
+    let button = |subject: Subject| Ask::Command {
+        command: Command::Approve { environment: Some("production".parse().unwrap()), candidate: None },
+        expected: Some(subject),
+    };
+    world.ask("bob", button(card.subject.clone())).await;
+    let late = world.ask("carol", button(card.subject)).await;
+    assert!(matches!(&late.outcome, Outcome::Refused(Refusal::AlreadyReleased { .. })), "{}", late.words);
+    assert!(late.words.contains("by bob") || late.words.contains("alice"), "{}", late.words);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_newer_candidate_voids_what_was_agreed_and_an_old_button_says_so() {
+    let mut world = World::new(two()).await;
+    world.until_told("Needs approval").await;
+    world.say("alice", "approve production").await;
+    let old = world.picture("production").open_card().cloned().unwrap();
+    world.merge("bob", "2").await;
+    world
+        .until("the card shows the new candidate", || {
+            world.picture("production").open_card().is_some_and(|card| card.subject != old.subject)
+        })
+        .await;
+    let card = world.picture("production").open_card().cloned().unwrap();
+    assert_eq!((card.id, card.approvals.len()), (old.id, 0), "the same card, nothing agreed");
+    let command = Command::Approve { environment: Some("production".parse().unwrap()), candidate: None };
+    let stale = world.ask("bob", Ask::Command { command, expected: Some(old.subject) }).await;
+    assert!(matches!(&stale.outcome, Outcome::Refused(Refusal::Superseded { .. })), "{}", stale.words);
+    assert!(world.lock("production").is_none());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_commit_that_changes_nothing_here_leaves_approvals_as_they_are() {
+    let mut world = World::new(two()).await;
+    world.until_told("Needs approval").await;
+    world.say("alice", "approve production").await;
+    world.push("bob", "words", &[("README.md", "hello")]).await;
+    let words = world.say("bob", "approve production").await;
+    assert!(words.starts_with("Release 1 (shop) of production is released"), "{words}");
+    assert_eq!(world.lock("production").unwrap().approvals.len(), 2);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn authors_are_left_out_where_the_policy_says_so_and_the_bots_commits_do_not_make_authors() {
+    let mut world = World::new(Plan { approvals: "{ count: 1, roles: [engineer], authors: false }", ..Plan::default() }).await;
+    let words = world.say("alice", "approve production").await;
+    assert!(words.contains("You wrote some of what would be released"), "{words}");
+    world.say("bob", "approve production").await; // bob becomes the author of the bot's commit
+    world.merge("carol", "2").await;
+    world.until_told("Needs approval: release 2 (shop)").await;
+    assert!(refused(&world.reply("carol", "approve production").await));
+    let words = world.say("bob", "approve production").await;
+    assert!(words.starts_with("Release 2 (shop) of production is released"), "{words}");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_commit_that_claims_to_be_the_bots_does_not_hide_its_author() {
+    let mut world = World::new(Plan { approvals: "{ count: 1, roles: [engineer], authors: false }", ..Plan::default() }).await;
+    world.say("bob", "approve production").await;
+    let subject = "production: release 9 (shop)\n\nTidegate-Environment: production\nTidegate-Kind: release";
+    world.push("alice", subject, &[("stacks/shop/compose.yaml", "services:\n  web: { image: \"web:2\", pull_policy: never }\n")]).await;
+    world.until_told("Needs approval: release 2 (shop)").await;
+    let words = world.say("alice", "approve production").await;
+    assert!(words.contains("You wrote some of what would be released"), "{words}");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_no_stands_until_the_content_changes_or_the_person_does_their_mind() {
+    let mut world = World::new(Plan::default()).await;
+    world.until_told("Needs approval").await;
+    assert!(world.say("alice", "reject production").await.contains("A reason is missing"));
+    let words = world.say("alice", "reject production not on a friday").await;
+    assert!(words.starts_with("Release 1 (shop) of production is turned down."), "{words}");
+    let words = world.say("bob", "approve production").await;
+    assert!(words.contains("was turned down by alice: not on a friday"), "{words}");
+    let why = world.say("bob", "why production").await;
+    assert!(why.contains("turned down by alice"), "{why}");
+    let words = world.say("alice", "approve production").await;
+    assert!(words.starts_with("Release 1 (shop) of production is released"), "{words}");
+    world.merge("bob", "2").await;
+    world.until_told("Needs approval: release 2 (shop)").await;
+    world.say("alice", "reject production too slow").await;
+    world.merge("bob", "3").await;
+    world.until("the new candidate is open", || world.picture("production").waiting(jiff::Timestamp::now()).is_some()).await;
+    let words = world.say("bob", "approve production").await;
+    assert!(words.starts_with("Release 2 (shop) of production is released"), "{words}");
+    world.stop().await;
+}
