@@ -40,6 +40,10 @@ impl History {
             return Ok(());
         }
         let Ok(path) = crate::releases::lock_path(environment) else { return Ok(()) };
+        if self.head.is_none() {
+            // A mirror that was made anew holds little; old releases are where one goes back to.
+            mirror.whole_history().await?;
+        }
         let commits = mirror.log(self.head.as_ref(), head, COMMITS_MAX).await?;
         let mut fresh = Vec::new();
         for commit in commits.iter().filter(|commit| names(commit, environment)).take(LOCKS_MAX) {

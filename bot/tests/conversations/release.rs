@@ -145,3 +145,34 @@ async fn a_person_who_is_only_at_the_tip_has_no_rights_yet_and_is_told_so() {
     assert!(words.starts_with("Release 3 (shop) of production is released"), "{words}");
     world.stop().await;
 }
+
+#[tokio::test]
+async fn the_page_shows_what_waits_what_runs_and_where_one_can_go_back_to() {
+    use tidegate_bot::view::{Decide, Stage, View};
+    let mut world = World::new(Plan::default()).await;
+    let view = || -> std::sync::Arc<View> { world.bot().view.borrow().clone() };
+    let card = |release: u64| {
+        let cards = view().cards.clone();
+        cards.into_iter().find(|card| card.environment.as_str() == "production" && card.release.0 == release)
+    };
+    world.until("the candidate is shown", || card(1).is_some_and(|card| card.stage == Stage::NeedsApproval)).await;
+    let first = card(1).unwrap();
+    assert_eq!((first.actions.decide, first.approvals.needed), (Decide::Asked, 1));
+    assert_eq!(first.approvals.missing.as_deref(), Some("One more, by Alice Example, Bob Example or Carol Example."));
+    assert!(view().waits.iter().any(|wait| wait.code == "needs_approval" && wait.cleared_by.is_some()));
+    world.release_verified("production", "1").await;
+    world.until("it is shown as live", || card(1).is_some_and(|card| card.stage == Stage::Live)).await;
+    world.merge("bob", "2").await;
+    world.release_verified("production", "2").await;
+    world.until("the way back is shown", || card(2).is_some_and(|card| !card.actions.rollbacks.is_empty())).await;
+    let target = card(2).unwrap().actions.rollbacks[0].targets[0].clone();
+    assert_eq!(target.release.0, 1);
+    assert!(target.label.contains("web:1"), "{}", target.label);
+    world.say("alice", "rollback shop production slow").await;
+    world.until("the one that was left says so", || card(2).is_some_and(|card| card.stage == Stage::Held)).await;
+    assert_eq!(view().console.as_ref().unwrap().people.len(), 4);
+    assert!(
+        view().activity.iter().any(|line| line.who == "Alice Example" && line.what.starts_with("rollback shop production slow: shop in"))
+    );
+    world.stop().await;
+}

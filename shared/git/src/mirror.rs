@@ -153,6 +153,15 @@ impl Mirror {
         Err(self.missing(ancestor))
     }
 
+    /// Brings the whole history, if only part of it is here.
+    pub async fn whole_history(&self) -> Result<(), GitError> {
+        let is_cut = self.read("looking at the history", |inner| Ok(!inner.store.shallow()?.is_empty())).await?;
+        if is_cut {
+            self.transfer(Amount::All).await?;
+        }
+        Ok(())
+    }
+
     /// The files at a commit, fetched if need be. The next commit costs only what it changed.
     pub async fn files(&self, commit: &CommitId) -> Result<Arc<RepoFiles>, GitError> {
         let id = store::oid(commit);
