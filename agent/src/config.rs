@@ -53,7 +53,7 @@ pub struct ConfigView {
 enum OwnedBasis {
     Lock(Box<OwnedLock>),
     Tip { commit: CommitId, repo: Arc<Repo> },
-    NoRelease,
+    NoRelease { repo: Arc<Repo> },
     Unusable(String),
 }
 
@@ -72,7 +72,7 @@ impl ConfigView {
                 Basis::Lock(LockBasis { lock: &owned.lock, repo: &owned.repo, models: &owned.models, newcomer: owned.newcomer.as_ref() })
             }
             OwnedBasis::Tip { commit, repo } => Basis::Tip { commit, repo },
-            OwnedBasis::NoRelease => Basis::NoRelease,
+            OwnedBasis::NoRelease { repo } => Basis::NoRelease { repo },
             OwnedBasis::Unusable(cause) => Basis::Unusable { cause },
         };
         offers(&basis, host)
@@ -97,7 +97,7 @@ impl ConfigView {
     pub fn holds(&self) -> &[Hold] {
         match &self.basis {
             OwnedBasis::Lock(owned) => &owned.lock.holds,
-            OwnedBasis::Tip { .. } | OwnedBasis::NoRelease | OwnedBasis::Unusable(_) => &[],
+            OwnedBasis::Tip { .. } | OwnedBasis::NoRelease { .. } | OwnedBasis::Unusable(_) => &[],
         }
     }
 
@@ -125,7 +125,10 @@ impl ConfigView {
                 let placements: Vec<_> = repo.environments.iter().map(|environment| &environment.stacks).collect();
                 ContentId::of(&(stacks, placements))
             }
-            OwnedBasis::NoRelease => ContentId::of_bytes(b"no release"),
+            OwnedBasis::NoRelease { repo } => {
+                let placements: Vec<_> = repo.environments.iter().map(|environment| &environment.stacks).collect();
+                ContentId::of(&("no release", placements))
+            }
             OwnedBasis::Unusable(cause) => ContentId::of_bytes(cause.as_bytes()),
         }
     }
@@ -219,7 +222,7 @@ impl ConfigReader<'_> {
         let follows = known.repo.environment(&known.environment).is_some_and(follows_tip);
         Ok(match &view.valid {
             Some(commit) if follows => OwnedBasis::Tip { commit: commit.clone(), repo: Arc::clone(&known.repo) },
-            _ => OwnedBasis::NoRelease,
+            _ => OwnedBasis::NoRelease { repo: Arc::clone(&known.repo) },
         })
     }
 

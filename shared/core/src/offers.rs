@@ -27,8 +27,11 @@ pub enum Basis<'a> {
         /// The repo there.
         repo: &'a Repo,
     },
-    /// The environment needs a release and has none.
-    NoRelease,
+    /// The environment needs a release and has none: what would be placed waits for it.
+    NoRelease {
+        /// The newest valid repo.
+        repo: &'a Repo,
+    },
     /// Nothing that could be used, and why.
     Unusable {
         /// One sentence.
@@ -91,9 +94,20 @@ pub fn offers(basis: &Basis<'_>, host: &ForHost<'_>) -> BTreeMap<StackName, Offe
     match basis {
         Basis::Lock(locked) => from_lock(locked, host),
         Basis::Tip { commit, repo } => from_tip(repo, commit, host),
-        Basis::NoRelease => everything_present(host, &Waiting::NoRelease),
+        Basis::NoRelease { repo } => before_the_first_release(repo, host),
         Basis::Unusable { cause } => everything_present(host, &Waiting::ConfigRefused { cause: (*cause).to_owned() }),
     }
+}
+
+/// What is here stays, and what would come waits: both say why.
+fn before_the_first_release(repo: &Repo, host: &ForHost<'_>) -> BTreeMap<StackName, Offer> {
+    let mut offers = everything_present(host, &Waiting::NoRelease);
+    let labels = repo.hosts.get(host.host).map(|me| &me.labels);
+    if let (Some(environment), Some(labels)) = (repo.environment(host.environment), labels) {
+        let placed = environment.stacks.iter().filter(|(_, placement)| placement.matches(labels));
+        offers.extend(placed.map(|(stack, _)| (stack.clone(), Offer::Unknown(Some(Waiting::NoRelease)))));
+    }
+    offers
 }
 
 /// The stacks stay as they are; each says why.

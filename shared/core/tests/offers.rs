@@ -193,8 +193,14 @@ fn a_host_of_another_environment_is_offered_nothing_and_loses_nothing() {
 #[test]
 fn what_cannot_be_told_leaves_everything_as_it_is() {
     let world = world().present(&["shop", "db"]);
-    assert_eq!(shown(&world.offers(Basis::NoRelease)), ["db: no_release", "shop: no_release"]);
+    assert_eq!(shown(&world.offers(Basis::NoRelease { repo: &world.repo })), ["db: no_release", "shop: no_release"]);
     assert_eq!(shown(&world.offers(Basis::Unusable { cause: "x" })), ["db: config_refused", "shop: config_refused"]);
+}
+
+#[test]
+fn what_would_be_placed_waits_for_the_first_release() {
+    let world = world().placed("shop", &[]);
+    assert_eq!(shown(&world.offers(Basis::NoRelease { repo: &world.repo })), ["shop: no_release"]);
 }
 
 #[test]
