@@ -158,15 +158,22 @@ fn rollout(picture: &Picture, card: &Card, now: Timestamp) -> Vec<HostProgress> 
         return Vec::new();
     }
     let mut lines: BTreeMap<(HostName, StackName), HostProgress> = BTreeMap::new();
-    for stack in card.contents.keys().filter(|_| card.stage == Stage::Released) {
+    for (stack, content) in card.contents.iter().filter(|_| card.stage == Stage::Released) {
         for host in picture.hosts_of(stack) {
-            lines.insert((host.clone(), stack.clone()), pending(picture, host, stack, now));
+            let line =
+                if picture.runs(&host, stack, content) { running(host.clone(), stack) } else { pending(picture, host.clone(), stack, now) };
+            lines.insert((host, stack.clone()), line);
         }
     }
     for progress in &card.progress {
         lines.insert((progress.host.clone(), progress.stack.clone()), host_progress(progress));
     }
     lines.into_values().collect()
+}
+
+fn running(host: HostName, stack: &StackName) -> HostProgress {
+    let (state, words) = (view::ProgressState::Verified, words::RUNS_IT.to_owned());
+    HostProgress { host, stack: stack.clone(), state, done: 0, steps: 0, words, at: None }
 }
 
 fn pending(picture: &Picture, host: HostName, stack: &StackName, now: Timestamp) -> HostProgress {

@@ -10,6 +10,8 @@ use tidegate_core::policy::Tally;
 
 /// A host that has said nothing about a release yet.
 pub const PENDING: &str = "Not begun.";
+/// A host that runs what a release names without having had to do anything for it.
+pub const RUNS_IT: &str = "Runs it.";
 
 /// Where a card stands, as one sentence. `tally` is for an open card, `live` says that every host has verified it.
 pub fn stage(card: &Card, tally: Option<&Tally>, live: bool) -> String {
