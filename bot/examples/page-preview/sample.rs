@@ -297,12 +297,14 @@ fn activity(now: Timestamp) -> Vec<ActivityLine> {
         commit: matches!(tone, Tone::Plain | Tone::Good).then(|| commit('a')),
         tone,
     };
-    vec![
+    let older = (1..30).map(|days| line(200_100 + 86_400 * days, "Tidegate", "released staging without asking", Tone::Plain));
+    let newest = [
         line(30, "Tidegate", "released staging 13: shop", Tone::Plain),
         line(120, "Bob Example", "was refused: approve production (an author may not approve)", Tone::Warning),
         line(900, "Tidegate", "rolled staging back: search, release 12 is held", Tone::Bad),
         line(200_100, "Carol Example", "approved production 40", Tone::Good),
-    ]
+    ];
+    newest.into_iter().chain(older).collect()
 }
 
 fn console(now: Timestamp) -> ConsoleView {

@@ -13,7 +13,8 @@ pub fn section(view: &View, now: Timestamp) -> Markup {
             h2 #activity-title { "Activity" }
             @if view.activity.is_empty() { p.calm { "Nothing has happened yet." } }
             @else {
-                ol.activity {
+                // Scrolls when it is long, so a keyboard must get into it.
+                ol.activity tabindex="0" {
                     @for line in &view.activity {
                         li.(words::tone(line.tone).class) {
                             (icon(words::tone(line.tone).icon))

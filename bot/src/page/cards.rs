@@ -72,11 +72,11 @@ fn body(card: &Card, now: Timestamp) -> Markup {
     }
 }
 
-/// What changed, on one line: `shop: web:1 → web:2`.
+/// What changed, on one line: `shop: web app:1 → app:2`.
 fn in_short(changes: &[StackChange]) -> String {
     let service = |service: &ServiceChange| match (&service.from, &service.to) {
-        (Some(from), Some(to)) => format!("{from} → {to}"),
-        (None, Some(to)) => format!("new {to}"),
+        (Some(from), Some(to)) => format!("{} {from} → {to}", service.service),
+        (None, Some(to)) => format!("{} new, {to}", service.service),
         (_, None) => format!("{} removed", service.service),
     };
     let stack = |change: &StackChange| {
