@@ -44,7 +44,7 @@ pub struct ConfigView {
     pub findings: Vec<Finding>,
     /// The environment that the host belongs to.
     pub environment: Option<EnvironmentName>,
-    events_key: Option<String>,
+    me: Option<Host>,
     calendar: Calendar,
     calendar_fault: Option<String>,
     basis: OwnedBasis,
@@ -90,7 +90,12 @@ impl ConfigView {
 
     /// The host's public key for events, as the config repo knows it.
     pub fn events_key(&self) -> Option<&str> {
-        self.events_key.as_deref()
+        self.me.as_ref()?.events_key.as_deref()
+    }
+
+    /// The host's file.
+    pub fn me(&self) -> Option<&Host> {
+        self.me.as_ref()
     }
 
     /// The holds in force by the lock.
@@ -108,7 +113,7 @@ impl ConfigView {
             valid: None,
             findings: Vec::new(),
             environment: None,
-            events_key: None,
+            me: None,
             calendar: Calendar::default(),
             calendar_fault: None,
             basis: OwnedBasis::Unusable(cause.to_owned()),
@@ -190,7 +195,7 @@ impl ConfigReader<'_> {
             valid,
             findings: loaded.findings,
             environment: environment.clone(),
-            events_key: None,
+            me: None,
             calendar: Calendar::default(),
             calendar_fault: None,
             basis: OwnedBasis::Unusable(String::new()),
@@ -199,7 +204,7 @@ impl ConfigReader<'_> {
             view.basis = OwnedBasis::Unusable(self.unusable(&view));
             return Ok(view);
         };
-        view.events_key = repo.hosts.get(self.host).and_then(|me| me.events_key.clone());
+        view.me = repo.hosts.get(self.host).cloned();
         if let Some(policy) = repo.environment(&environment) {
             view.calendar = policy.calendar.clone();
         }
@@ -272,7 +277,7 @@ impl ConfigReader<'_> {
         tokio::task::spawn_blocking(move || repo::load_with(&files, &zones)).await.map_err(|_| ConfigError::Interrupted)
     }
 
-    async fn files(&self, commit: &CommitId) -> Result<Arc<RepoFiles>, ConfigError> {
+    pub(crate) async fn files(&self, commit: &CommitId) -> Result<Arc<RepoFiles>, ConfigError> {
         self.mirror.files(commit).await.map_err(|source| ConfigError::Git { commit: commit.clone(), source })
     }
 

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod config;
 pub mod docker;
 pub mod driver;
+pub mod earlier;
 pub mod engine;
 pub mod http;
 pub mod materialise;

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use std::error::Error;
 use tidegate_core::calendar::{Decision, State};
 use tidegate_core::desired::StopFirstBecause;
-use tidegate_core::events::{Outcome, ReleaseOf, Restored};
+use tidegate_core::events::{Event, Outcome, ReleaseOf, Restored};
 use tidegate_core::ids::{CommitId, EnvironmentName, HostName};
 use tidegate_core::plan::{Action, OperationClass, Reason, Step, Waiting};
 
@@ -189,6 +189,19 @@ pub fn moment(at: Timestamp) -> String {
 pub fn release(of: &ReleaseOf) -> String {
     let number = of.release.map_or(String::new(), |number| format!(" #{number}"));
     format!("{}{number} (content {}, commit {})", of.stack, of.content.short(), of.commit.short())
+}
+
+/// News for the log; none: too small, or told elsewhere.
+pub fn event(event: &Event) -> Option<String> {
+    match event {
+        Event::Started(started) => Some(format!("{} of {} begins, {} steps", class(started.class), release(&started.of), started.steps)),
+        Event::Finished(finished) => {
+            Some(format!("{} of {}: {}", class(finished.class), release(&finished.of), outcome(&finished.outcome)))
+        }
+        Event::LocalRollback(news) => Some(format!("{} rolled back to {}: {}", news.by, release(&news.to), news.reason)),
+        Event::Repaired(repaired) => Some(format!("{} repaired: {}", repaired.stack, repaired.found.join("; "))),
+        Event::Status(_) | Event::Progress(_) | Event::ConfigRefused(_) | Event::Trouble(_) | Event::Recovered(_) => None,
+    }
 }
 
 /// How a rollout ended.

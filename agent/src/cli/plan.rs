@@ -227,6 +227,7 @@ fn as_released(released: &BTreeMap<StackName, DesiredStack>) -> ObservedHost {
                 replica: container.replica,
                 hash: container.hash.clone(),
                 release: desired.release,
+                commit: Some(desired.commit.clone()),
                 state,
                 health: None,
                 started_at: None,

@@ -3,7 +3,7 @@
 use crate::engine::Belongs;
 use std::collections::HashMap;
 use tidegate_core::desired::DesiredContainer;
-use tidegate_core::ids::{ContentId, ReleaseNumber, ServiceName, StackName};
+use tidegate_core::ids::{CommitId, ContentId, ReleaseNumber, ServiceName, StackName};
 
 /// Whose it is: `<environment>/<host>`.
 pub const SCOPE: &str = "tidegate.scope";
@@ -29,6 +29,7 @@ pub(super) struct Identity {
     pub(super) replica: u32,
     pub(super) hash: ContentId,
     pub(super) release: Option<ReleaseNumber>,
+    pub(super) commit: Option<CommitId>,
 }
 
 /// A container's labels: the user's, then ours, which win.
@@ -78,6 +79,7 @@ pub(super) fn identity(labels: &Labels) -> Option<Identity> {
         replica: labels.get(REPLICA)?.parse().ok()?,
         hash: labels.get(HASH)?.parse().ok()?,
         release: labels.get(RELEASE).and_then(|text| text.parse().ok()).map(ReleaseNumber),
+        commit: labels.get(COMMIT).and_then(|text| text.parse().ok()),
     })
 }
 

@@ -99,6 +99,7 @@ impl Seen {
             replica: identity.replica,
             hash: identity.hash,
             release: identity.release,
+            commit: identity.commit,
             state: self.state,
             health: self.health,
             started_at: None,

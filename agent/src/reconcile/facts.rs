@@ -125,10 +125,14 @@ fn by_hand(memory: &StackMemory) -> Option<Offer> {
 /// Nothing is remembered, and all of the offered stack runs: an earlier life of this agent made it.
 fn is_adoptable(memory: &StackMemory, offered: &DesiredStack, observed: &ObservedHost) -> bool {
     let record = &memory.record;
-    let unknown = record.released.is_none() && record.attempt.is_none();
+    record.released.is_none() && record.attempt.is_none() && runs_completely(offered, observed)
+}
+
+/// Does every lasting container of a state run, with the right content?
+pub fn runs_completely(offered: &DesiredStack, observed: &ObservedHost) -> bool {
     let lasting: Vec<&DesiredService> = offered.services.iter().filter(|service| !service.one_shot).collect();
     let runs = |wanted: &DesiredContainer| observed.containers.get(&wanted.name).is_some_and(|found| is_good(found, wanted, offered));
-    unknown && !lasting.is_empty() && lasting.iter().flat_map(|service| &service.containers).all(runs)
+    !lasting.is_empty() && lasting.iter().flat_map(|service| &service.containers).all(runs)
 }
 
 fn is_good(found: &ObservedContainer, wanted: &DesiredContainer, offered: &DesiredStack) -> bool {

@@ -9,16 +9,19 @@ pub mod stack;
 pub use pace::Pace;
 pub use stack::{Begun, StackEnd, StackTurn, Tools};
 
-use crate::config::ConfigView;
+use crate::config::{ConfigReader, ConfigView};
+use crate::earlier::Search;
 use crate::engine::{Engine, EngineError};
 use crate::store::{Change, Memory, StackMemory, StoreError};
 use facts::{Seen, Settled};
 use futures_util::StreamExt;
 use jiff::Timestamp;
+use journal::StackState;
 use std::collections::{BTreeMap, BTreeSet};
+use tidegate_core::calendar::Zones;
 use tidegate_core::desired::Naming;
 use tidegate_core::events::ReleaseOf;
-use tidegate_core::ids::{EnvironmentName, HostName, StackName};
+use tidegate_core::ids::{CommitId, EnvironmentName, HostName, StackName};
 use tidegate_core::observed::ObservedHost;
 use tidegate_core::offers::ForHost;
 use tidegate_core::plan::{Gates, HostInputs, OperationClass, StackPlan, Waiting, plan};
@@ -56,6 +59,8 @@ pub struct Reconciler<E> {
     /// Whose host this is.
     pub identity: Identity,
     paces: BTreeMap<StackName, Pace>,
+    /// Unknown stacks that were looked up in the history of this commit: once is enough.
+    looked_up: BTreeMap<StackName, CommitId>,
 }
 
 /// What a turn is given.
@@ -106,7 +111,7 @@ impl TurnEnd {
 impl<E: Engine> Reconciler<E> {
     /// A reconciler that has not done anything yet.
     pub fn new(tools: Tools<E>, identity: Identity) -> Reconciler<E> {
-        Reconciler { tools, identity, paces: BTreeMap::new() }
+        Reconciler { tools, identity, paces: BTreeMap::new(), looked_up: BTreeMap::new() }
     }
 
     /// One turn. `memory` is what is remembered before and after.
@@ -138,12 +143,13 @@ impl<E: Engine> Reconciler<E> {
 
     /// Settles the facts and makes what changed durable.
     async fn settle(
-        &self,
+        &mut self,
         input: &TurnInput<'_>,
         memory: &mut Memory,
         observed: &ObservedHost,
     ) -> Result<BTreeMap<StackName, Settled>, StoreError> {
         let present = facts::present(&memory.stacks, observed);
+        self.find_again(input.view, memory, observed).await?;
         let Identity { host, environment, naming } = &self.identity;
         let offers = input.view.offers(&ForHost { host, environment, naming, present: &present });
         let seen = Seen { observed, now: self.tools.clock.now() };
@@ -156,6 +162,39 @@ impl<E: Engine> Reconciler<E> {
             }
         }
         Ok(settled)
+    }
+
+    /// What runs and is not remembered (the database was lost) is looked up in git's history, so that there is a way back.
+    async fn find_again(&mut self, view: &ConfigView, memory: &mut Memory, observed: &ObservedHost) -> Result<(), StoreError> {
+        let (Some(mirror), Some(me)) = (&self.tools.mirror, view.me()) else { return Ok(()) };
+        let unknown: BTreeSet<StackName> = observed
+            .containers
+            .values()
+            .map(|container| &container.stack)
+            .filter(|name| !memory.stacks.contains_key(*name))
+            .cloned()
+            .collect();
+        let zones = Zones::bundled();
+        let reader = ConfigReader { mirror, host: &self.identity.host, zones: &zones };
+        let search = Search { reader, host: me, naming: &self.identity.naming, observed };
+        for name in unknown {
+            if self.looked_up.insert(name.clone(), view.commit.clone()).as_ref() == Some(&view.commit) {
+                continue;
+            }
+            match search.find(&name).await {
+                Ok(Some(found)) => {
+                    let environment = self.identity.environment.clone();
+                    let mut state = StackState { environment, name: name.clone(), memory: StackMemory::default() };
+                    self.tools.store.commit(state.adopted(&found, self.tools.clock.now())).await?;
+                    memory.stacks.insert(name, state.memory);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(stack = name.as_str(), error = crate::words::chain(&error), "what ran before could not be looked up")
+                }
+            }
+        }
+        Ok(())
     }
 
     fn reports(&self, settled: &BTreeMap<StackName, Settled>, planned: &[StackPlan]) -> BTreeMap<StackName, StackReport> {

@@ -232,6 +232,9 @@ impl<E: Engine> StackTurn<'_, E> {
     }
 
     async fn write(&self, change: Change) -> Result<(), StoreError> {
+        for event in &change.events {
+            words::event(event).into_iter().for_each(|line| tracing::info!("{line}"));
+        }
         self.tools.store.commit(change).await
     }
 }

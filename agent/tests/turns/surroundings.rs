@@ -154,6 +154,32 @@ fn without_its_database_it_adopts_what_runs() {
 }
 
 #[test]
+fn without_its_database_a_bad_release_does_not_take_down_what_ran() {
+    story(async {
+        for locked in [false, true] {
+            let world = World::with(&[(ENVIRONMENT, if locked { LOCKED } else { crate::world::FOLLOWS_TIP }), (SHOP, &shop(1, ""))]).await;
+            let first = world.commit(&[(SHOP, &shop(1, "    command: [a]\n"))]).await;
+            if locked {
+                world.lock(1, &[("shop", 1, &first)], Vec::new()).await;
+            }
+            world.agent(async |agent| agent.until_at(&["1"]).await).await;
+            std::fs::remove_dir_all(world.settings().state_dir).unwrap();
+            let third = world.commit(&[(SHOP, &shop(3, ""))]).await;
+            if locked {
+                world.lock(2, &[("shop", 2, &third)], Vec::new()).await;
+            }
+            world
+                .agent(async |agent| {
+                    agent.until_code("shop", "failed_here").await;
+                    agent.until_at(&["1"]).await;
+                    assert_eq!(agent.news().await, ["started release", "failed, the one before restored"]);
+                })
+                .await;
+        }
+    });
+}
+
+#[test]
 fn a_clock_that_goes_back_stops_releases_for_a_while_and_nothing_else() {
     story(async {
         let world = World::new().await;

@@ -59,7 +59,7 @@ pub(crate) fn image(version: u32) -> ImageRef {
     format!("registry.example/app:{version}").parse().unwrap()
 }
 
-const FOLLOWS_TIP: &str = "schema: 1\nstacks:\n  shop: { hosts: {} }\nwindows: always\n";
+pub(crate) const FOLLOWS_TIP: &str = "schema: 1\nstacks:\n  shop: { hosts: {} }\nwindows: always\n";
 pub(crate) const LOCKED: &str = "schema: 1\nstacks:\n  shop: { hosts: {} }\nwindows: always\napprovals: none\n";
 pub(crate) const ENVIRONMENT: &str = "environments/production.yaml";
 pub(crate) const SHOP: &str = "stacks/shop/compose.yaml";

@@ -5,7 +5,6 @@
 mod consent;
 mod crash;
 mod failure;
-mod images;
 mod intake;
 mod release;
 mod rollback;

@@ -1,7 +1,7 @@
 //! What an engine has, as far as it is ours: the input that the planner compares with what is desired.
 
 use crate::compose::Protocol;
-use crate::ids::{ContentId, ReleaseNumber, ServiceName, StackName};
+use crate::ids::{CommitId, ContentId, ReleaseNumber, ServiceName, StackName};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +33,9 @@ pub struct ObservedContainer {
     /// The release that made it, if any.
     #[serde(default)]
     pub release: Option<ReleaseNumber>,
+    /// The commit that its files come from.
+    #[serde(default)]
+    pub commit: Option<CommitId>,
     /// State.
     pub state: ContainerState,
     /// Health, if it has a check.

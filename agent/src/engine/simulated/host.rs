@@ -127,6 +127,7 @@ impl Host {
             replica: container.desired.replica,
             hash: container.desired.hash.clone(),
             release: container.belongs.release,
+            commit: Some(container.belongs.commit.clone()),
             state: view.state,
             health: view.health,
             started_at: None,

@@ -142,6 +142,7 @@ impl Host {
                     replica: container.replica,
                     hash: container.hash.clone(),
                     release: None,
+                    commit: None,
                     state: ContainerState::Created,
                     health: None,
                     started_at: None,
