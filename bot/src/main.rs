@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tidegate_bot::run::run;
@@ -66,7 +67,11 @@ fn serve(settings: Settings) -> anyhow::Result<()> {
 /// `TIDEGATE_BOT_LOG` is `error`, `warn`, `info`, `debug` or `trace`; `TIDEGATE_BOT_LOG_FORMAT=json` for machines.
 fn start_logs() {
     let level = std::env::var("TIDEGATE_BOT_LOG").ok().and_then(|text| text.parse().ok()).unwrap_or(tracing::Level::INFO);
-    let logs = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_target(false);
+    let logs = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal());
     if std::env::var("TIDEGATE_BOT_LOG_FORMAT").is_ok_and(|format| format == "json") {
         logs.json().init();
     } else {

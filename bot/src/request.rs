@@ -50,7 +50,7 @@ pub struct Reply {
 
 /// What came of a request.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case", tag = "outcome")]
+#[serde(rename_all = "snake_case", tag = "outcome", content = "detail")]
 pub enum Outcome {
     /// The approval counts, and more are needed.
     Approved(ApprovalCounted),

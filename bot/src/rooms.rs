@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidegate_core::ids::{CommitId, EnvironmentName};
+use tidegate_git::keys::PublicKey;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -57,13 +58,17 @@ pub struct Rooms {
     stops: BTreeMap<EnvironmentName, CancellationToken>,
     tasks: TaskTracker,
     told_broken: Option<CommitId>,
+    warned_of_key: bool,
 }
 
 impl Rooms {
     /// None is open yet.
     pub fn new(context: Arc<Context>, seen: watch::Receiver<Arc<Seen>>) -> (Rooms, Doors) {
         let (doors, receiver) = watch::channel(Arc::default());
-        (Rooms { context, seen, doors, stops: BTreeMap::new(), tasks: TaskTracker::new(), told_broken: None }, Doors(receiver))
+        (
+            Rooms { context, seen, doors, stops: BTreeMap::new(), tasks: TaskTracker::new(), told_broken: None, warned_of_key: false },
+            Doors(receiver),
+        )
     }
 
     /// Follows the branch until told to stop; returns when every worker has finished what it had in hand.
@@ -86,7 +91,18 @@ impl Rooms {
         self.tasks.wait().await;
     }
 
+    /// Agents and people check the bot's commits against the keys that the repo names.
+    fn check_key(&mut self, tip: &Tip) {
+        let key = self.context.key.public();
+        let is_named = tip.repo.settings.bot.keys.iter().any(|named| named.parse::<PublicKey>().is_ok_and(|named| named == key));
+        if !is_named && !self.warned_of_key {
+            tracing::warn!(public_key = %key, "tidegate.yaml does not name this bot's key under `bot.keys`: its commits will not be trusted");
+        }
+        self.warned_of_key = !is_named;
+    }
+
     async fn follow(&mut self, tip: &Tip, stop: &CancellationToken) -> Result<(), StoreError> {
+        self.check_key(tip);
         let wanted: Vec<EnvironmentName> = tip.repo.environments.iter().map(|environment| environment.name.clone()).collect();
         let gone: Vec<EnvironmentName> = self.stops.keys().filter(|name| !wanted.contains(name)).cloned().collect();
         let mut doors = (**self.doors.borrow()).clone();

@@ -5,6 +5,7 @@
 mod consent;
 mod crash;
 mod failure;
+mod images;
 mod intake;
 mod release;
 mod rollback;

@@ -111,6 +111,11 @@ async fn status_history_why_and_help_say_what_is() {
     assert_eq!(world.say("greta", "why production").await, "Nothing waits: what is released is what is wanted.");
     let help = world.say("greta", "help").await;
     assert!(help.contains("rollback STACK [ENVIRONMENT] [to RELEASE] [REASON]"), "{help}");
+    for line in ["status", "why", "history", "help", "dance", "approve"] {
+        let reply = world.reply("greta", line).await;
+        let json = serde_json::to_value(&reply).unwrap();
+        assert_eq!(json["words"], reply.words, "every answer can be read by machines: {line}");
+    }
     assert!(world.say("greta", "aprove").await.contains("Did you mean `approve`?"));
     world.stop().await;
 }

@@ -91,6 +91,7 @@ impl World {
     }
 
     pub async fn without_bot(plan: Plan) -> World {
+        tidegate_git::init(); // the TLS provider that the registry client needs, too
         let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_test_writer().try_init();
         let folder = tempfile::tempdir().unwrap();
         let bot_key = SigningKey::generate().unwrap();

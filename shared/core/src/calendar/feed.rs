@@ -10,6 +10,7 @@ use super::view::{FrozenStretch, Opening};
 use super::zone::{floor_secs, timestamp};
 use icalendar::{Component, Event, EventLike, Property};
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 
 /// How far ahead the feed looks, in days.
 pub const FEED_DAYS: i64 = 90;
@@ -37,10 +38,13 @@ impl Calendar {
         let openings: Vec<Opening> = self.openings(inputs.now, feed.until).take(FEED_EVENTS_MAX + 1).collect();
         let freezes: Vec<FrozenStretch> = self.frozen_stretches(inputs.now, feed.until).take(FEED_EVENTS_MAX + 1).collect();
         let is_cut = openings.len() > FEED_EVENTS_MAX || freezes.len() > FEED_EVENTS_MAX;
+        let opening_events = openings.iter().take(FEED_EVENTS_MAX).filter_map(|opening| feed.opening(opening));
+        let freeze_events = freezes.iter().take(FEED_EVENTS_MAX).map(|stretch| feed.freeze(stretch));
         let mut text = feed.head(is_cut);
-        text.extend(openings.iter().take(FEED_EVENTS_MAX).filter_map(|opening| feed.opening(opening)));
-        text.extend(freezes.iter().take(FEED_EVENTS_MAX).map(|stretch| feed.freeze(stretch)));
-        text.done().to_string()
+        // Two freezes of one name that begin together are one event: readers take the same id for the same event.
+        let mut seen = BTreeSet::new();
+        text.extend(opening_events.chain(freeze_events).filter(|event| seen.insert(event.get_uid().map(str::to_owned))));
+        text.to_string()
     }
 }
 
@@ -160,7 +164,7 @@ mod words {
     pub(super) fn freeze(stretch: &FrozenStretch) -> String {
         let blocks = if stretch.blocks_rollback { "No releases and no rollbacks." } else { "No releases; rollbacks are allowed." };
         match &stretch.reason {
-            Some(reason) => format!("{reason}. {blocks}"),
+            Some(reason) => format!("{}. {blocks}", reason.trim_end_matches('.')),
             None => blocks.to_owned(),
         }
     }

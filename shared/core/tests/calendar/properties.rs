@@ -52,6 +52,8 @@ const ZONES: &[&str] = &[
 ];
 
 const DAY: i64 = 24 * 60;
+/// How long a failing case may be made smaller, in milliseconds.
+const SHRINK_MS_MAX: u32 = 20_000;
 
 /// The minutes at which a zone's clock changes, 2015 to 2035.
 fn changes(zone: &str) -> Vec<i64> {
@@ -115,9 +117,11 @@ fn check_openings(calendar: &Calendar, brute: &Brute, (outer, inner): (Span, Spa
     Ok(())
 }
 
-/// A civil start opens a window at most once: the starts are those of brute force, in order, without a double.
+/// A civil start opens a window at most once: the starts are those of brute force, in order, without a double. Only the hours around
+/// the change, since dense expressions have very many.
 fn check_starts(calendar: &Calendar, brute: &Brute, inner: Span) -> Result<(), TestCaseError> {
-    let (from, until) = (inner.first * 60, (inner.first + inner.count) * 60);
+    let change = inner.first + inner.count / 2;
+    let (from, until) = ((change - DAY / 6) * 60, (change + DAY / 6) * 60);
     let Windows::Listed(windows) = calendar.windows() else { return Ok(()) };
     for (window, expected) in windows.iter().zip(&brute.starts) {
         let got: Vec<i64> = window.starts(at(from), at(until)).map(|start| start.as_second()).collect();
@@ -165,7 +169,7 @@ fn anywhere() -> impl Strategy<Value = (i64, Policy)> {
 }
 
 proptest! {
-    #![proptest_config(Config { cases: 16, ..Config::default() })]
+    #![proptest_config(Config { cases: 16, max_shrink_time: SHRINK_MS_MAX, ..Config::default() })]
 
     #[test]
     fn random_calendars_over_many_zones_and_weeks_equal_brute_force((around, policy) in anywhere()) {

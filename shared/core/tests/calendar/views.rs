@@ -250,6 +250,12 @@ fn the_feed_of_a_restless_calendar_is_cut_and_says_so() {
 }
 
 #[test]
+fn no_two_events_have_one_id() {
+    let feed = calendar(json!({ "freezes": [winter(), winter()] })).feed(&FeedInputs { environment: "x", now: at("2026-12-14T12:00:00Z") });
+    assert_eq!(feed.matches("UID:freeze-20261219T230000Z-winter-x@tidegate").count(), 1);
+}
+
+#[test]
 fn an_environment_that_is_always_open_has_a_feed_without_events() {
     let feed = calendar(json!({ "windows": "always" })).feed(&FeedInputs { environment: "staging", now: at("2026-12-14T12:00:00Z") });
     assert_eq!(feed.matches("BEGIN:VEVENT").count(), 0);
