@@ -13,7 +13,7 @@ use crate::routes::{self, Shared};
 use crate::settings::Settings;
 use crate::show::{Console, Publisher};
 use crate::store::{Store, StoreError};
-use crate::tips::Watcher;
+use crate::tips::{Watched, Watcher};
 use crate::view::View;
 use axum::Router;
 use jiff::Timestamp;
@@ -110,7 +110,8 @@ struct Parts<'a> {
 impl Parts<'_> {
     fn start(self, tasks: &TaskTracker, listener: TcpListener) {
         let Parts { settings, mirror, key, store, stop } = self;
-        let (watcher, waker, seen) = Watcher::new(mirror.clone(), settings.poll_interval);
+        let watched = Watched { mirror: mirror.clone(), branch: settings.remote.branch.clone(), store: store.clone() };
+        let (watcher, waker, seen) = Watcher::new(watched, settings.poll_interval);
         let (changed, outbox, metrics) = (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(Metrics::default()));
         let registry = Registry::new(settings.insecure_registries.clone());
         let context = Arc::new(Context { mirror, key, store: store.clone(), registry, waker: waker.clone(), changed: changed.clone() });

@@ -2,6 +2,8 @@
 //!
 //! One task polls; everybody else watches a snapshot. A wake-up carries no data: the branch is read again each time.
 
+use crate::store::{Store, StoreError};
+use crate::words;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -94,10 +96,30 @@ impl Waker {
     }
 }
 
+/// What is watched, and where it is remembered how far it was followed.
+#[derive(Debug, Clone)]
+pub struct Watched {
+    /// The config repo.
+    pub mirror: Mirror,
+    /// The branch's name, for the memory.
+    pub branch: String,
+    /// Remembers the newest commit that was followed, so that a branch rewritten while the bot is down is noticed.
+    pub store: Store,
+}
+
+/// Why a look failed.
+#[derive(Debug, thiserror::Error)]
+enum LookError {
+    #[error(transparent)]
+    Git(#[from] GitError),
+    #[error("what was followed last cannot be remembered")]
+    Store(#[from] StoreError),
+}
+
 /// Watches a branch.
 #[derive(Debug)]
 pub struct Watcher {
-    mirror: Mirror,
+    watched: Watched,
     interval: Duration,
     wakes: mpsc::Receiver<Wake>,
     seen: watch::Sender<Arc<Seen>>,
@@ -106,10 +128,10 @@ pub struct Watcher {
 
 impl Watcher {
     /// A watcher that polls this often and is woken in between.
-    pub fn new(mirror: Mirror, interval: Duration) -> (Watcher, Waker, watch::Receiver<Arc<Seen>>) {
+    pub fn new(watched: Watched, interval: Duration) -> (Watcher, Waker, watch::Receiver<Arc<Seen>>) {
         let (waker, wakes) = mpsc::channel(WAKES_MAX);
         let (seen, receiver) = watch::channel(Arc::new(Seen::default()));
-        (Watcher { mirror, interval, wakes, seen, failures: 0 }, Waker(waker), receiver)
+        (Watcher { watched, interval, wakes, seen, failures: 0 }, Waker(waker), receiver)
     }
 
     /// Polls until told to stop.
@@ -158,21 +180,25 @@ impl Watcher {
         self.seen.send_replace(Arc::new(after));
     }
 
-    async fn look(&self, before: &Seen) -> Result<Seen, GitError> {
-        let remote = self.mirror.poll().await?;
+    async fn look(&self, before: &Seen) -> Result<Seen, LookError> {
+        let Watched { mirror, branch, store } = &self.watched;
+        let remote = mirror.poll().await?;
         if before.head_id() == Some(&remote) {
             return Ok(Seen { trouble: None, ..before.clone() });
         }
-        let commit = self.mirror.fetch().await?;
-        if let Some(head) = before.head_id()
-            && !self.mirror.descends(&commit, head).await?
+        let commit = mirror.fetch().await?;
+        let trusted = match before.head_id() {
+            Some(head) => Some(head.clone()),
+            None => store.trusted(branch).await?,
+        };
+        if let Some(trusted) = &trusted
+            && !mirror.descends(&commit, trusted).await?
         {
-            let words =
-                format!("the branch was rewritten: {} does not descend from {}, so it is not followed", commit.short(), head.short());
-            return Ok(Seen { trouble: Some(words), ..before.clone() });
+            return Ok(Seen { trouble: Some(words::rewritten(&commit, trusted)), ..before.clone() });
         }
-        let head = self.mirror.log(None, &commit, 1).await?.pop();
-        let files = self.mirror.files(&commit).await?;
+        store.trust(branch, &commit).await?;
+        let head = mirror.log(None, &commit, 1).await?.pop();
+        let files = mirror.files(&commit).await?;
         let loaded = load(files.clone(), commit.clone()).await;
         let locks = loaded.locks.clone();
         Ok(Seen {

@@ -17,7 +17,7 @@ const QUEUE_MAX: usize = 4_096;
 /// Most jobs in one commit.
 const GROUP_MAX: usize = 1_024;
 /// The version of the tables. Another one is put aside and built anew.
-const TABLES_VERSION: i64 = 1;
+const TABLES_VERSION: i64 = 2;
 
 /// Why the store could not do something.
 #[derive(Debug, thiserror::Error)]

@@ -22,6 +22,7 @@ pub(super) const TABLES: &str = "
     CREATE TABLE activity (id INTEGER PRIMARY KEY, at TEXT NOT NULL, json TEXT NOT NULL);
     CREATE TABLE notices (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, at TEXT NOT NULL, delivered INTEGER NOT NULL DEFAULT 0, json TEXT NOT NULL);
     CREATE INDEX notices_open ON notices (id) WHERE delivered = 0;
+    CREATE TABLE trusted (branch TEXT PRIMARY KEY, head TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE chat (id INTEGER PRIMARY KEY AUTOINCREMENT, json TEXT NOT NULL);
 ";
 
@@ -210,6 +211,23 @@ impl Store {
             return Ok(());
         }
         self.run(move |connection| ids.iter().try_for_each(|id| drop_event(connection, *id))).await
+    }
+
+    /// The newest commit of a branch that was followed.
+    pub async fn trusted(&self, branch: &str) -> Result<Option<CommitId>, StoreError> {
+        let branch = branch.to_owned();
+        let rows = self.run(move |connection| texts(connection, "SELECT head FROM trusted WHERE branch = ?1", [branch])).await?;
+        Ok(rows.first().and_then(|head| head.parse().ok()))
+    }
+
+    /// Remembers it.
+    pub async fn trust(&self, branch: &str, head: &CommitId) -> Result<(), StoreError> {
+        let (branch, head) = (branch.to_owned(), head.to_string());
+        self.run(move |connection| {
+            let sql = "INSERT INTO trusted VALUES (?1, ?2) ON CONFLICT DO UPDATE SET head = excluded.head";
+            connection.prepare_cached(sql)?.execute([branch, head]).map(drop)
+        })
+        .await
     }
 
     /// Adds a line of activity.

@@ -18,7 +18,17 @@ pub use time::{ago, took, until, when};
 pub use waits::{cleared_by, reason as wait_reason, waiting, window};
 
 use std::fmt::Display;
-use tidegate_core::ids::{PersonName, RoleName};
+use tidegate_core::ids::{CommitId, PersonName, RoleName};
+
+/// Why a branch is not followed.
+pub fn rewritten(tip: &CommitId, trusted: &CommitId) -> String {
+    format!(
+        "The branch was rewritten: {} does not descend from {}, so it is not followed and everything stays as it is. Push a commit that descends from {}; if the rewrite was meant, stop the bot, delete `bot.db` in its state folder, and start it.",
+        tip.short(),
+        trusted.short(),
+        trusted.short()
+    )
+}
 
 /// `1 approval`, `2 approvals`.
 pub(crate) fn count(number: u32, thing: &str) -> String {

@@ -99,6 +99,20 @@ async fn a_rewritten_branch_is_not_followed() {
 }
 
 #[tokio::test]
+async fn a_branch_that_was_rewritten_while_the_bot_was_down_is_not_followed_either() {
+    let mut world = World::new(Plan::default()).await;
+    world.say("alice", "approve production").await;
+    world.stop().await;
+    world.rewrite_branch();
+    world.start().await;
+    world.until("the rewrite is seen", || world.bot().seen.borrow().trouble.is_some()).await;
+    let trouble = world.bot().seen.borrow().trouble.clone().unwrap();
+    assert!(trouble.contains("does not descend from") && trouble.contains("delete `bot.db`"), "{trouble}");
+    assert!(world.bot().seen.borrow().tip.is_none());
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn status_history_why_and_help_say_what_is() {
     let mut world = World::new(Plan::default()).await;
     let why = world.say("greta", "why shop").await;

@@ -19,7 +19,7 @@ use tidegate_bot::room::{Context, Picture};
 use tidegate_bot::rooms::{Doors, Rooms};
 use tidegate_bot::show::{Console, Publisher};
 use tidegate_bot::store::{Store, Writer};
-use tidegate_bot::tips::{Seen, Waker, Watcher};
+use tidegate_bot::tips::{Seen, Waker, Watched, Watcher};
 use tidegate_bot::view::View;
 use tidegate_core::events::{
     Batch, Event, FORMAT, HEADER_HOST, HEADER_SIGNATURE, HEADER_TIME, NAMESPACE, Outcome as Ended, ReleaseOf, RolloutFinished, Sequenced,
@@ -61,6 +61,7 @@ pub struct World {
     keys: BTreeMap<String, SigningKey>,
     bot_key: SigningKey,
     sequence: std::sync::atomic::AtomicU64,
+    rewritten: bool,
     pub bot: Option<Bot>,
 }
 
@@ -104,7 +105,7 @@ impl World {
         create_bare(&folder.path().join("repo.git"), &first).unwrap();
         let remote = RemoteSettings::new(folder.path().join("repo.git").display().to_string(), "main");
         let people = Mirror::open(&folder.path().join("people.git"), remote).await.unwrap();
-        World { folder, people, keys, bot_key, sequence: 1.into(), bot: None }
+        World { folder, people, keys, bot_key, sequence: 1.into(), rewritten: false, bot: None }
     }
 
     fn state(&self) -> PathBuf {
@@ -117,7 +118,8 @@ impl World {
         let remote = RemoteSettings::new(self.folder.path().join("repo.git").display().to_string(), "main");
         let mirror = Mirror::open(&self.state().join("mirror.git"), remote).await.unwrap();
         let (store, writer) = Store::open(&self.state().join("bot.db")).unwrap();
-        let (watcher, waker, seen) = Watcher::new(mirror.clone(), Duration::from_millis(100));
+        let (watcher, waker, seen) =
+            Watcher::new(Watched { mirror: mirror.clone(), branch: "main".into(), store: store.clone() }, Duration::from_millis(100));
         let (changed, outbox, metrics) = (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(Metrics::default()));
         let context = Context {
             mirror,
@@ -157,6 +159,9 @@ impl World {
             }
         });
         self.bot = Some(Bot { handler, doors, seen, waker, store, intake: Arc::new(intake), view, stop, tasks, writer });
+        if self.rewritten {
+            return; // it follows nothing, so no worker opens
+        }
         self.until("the bot is ready", || self.bot().doors.pictures().len() == 2 && self.picture("staging").lock().is_some()).await;
     }
 
@@ -354,7 +359,8 @@ impl World {
     }
 
     /// Somebody forces the branch to a commit that does not descend from it.
-    pub fn rewrite_branch(&self) {
+    pub fn rewrite_branch(&mut self) {
+        self.rewritten = true;
         let other = self.folder.path().join("other.git");
         let mut files = RepoFiles::default();
         files.insert_text("README.md".parse().unwrap(), "another history");
@@ -364,7 +370,9 @@ impl World {
         let objects = self.folder.path().join("repo.git/objects");
         copy_folder(&other.join("objects"), &objects);
         std::fs::write(self.folder.path().join("repo.git/refs/heads/main"), format!("{commit}\n")).unwrap();
-        self.bot().waker.wake();
+        if let Some(bot) = &self.bot {
+            bot.waker.wake();
+        }
     }
 
     pub async fn add_person(&self, name: &str) {
