@@ -4,26 +4,15 @@ use crate::metrics::Metrics;
 use crate::rooms::Doors;
 use crate::store::{Store, Taken};
 use crate::tips::Seen;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use axum::{Json, Router};
 use jiff::Timestamp;
 use std::sync::Arc;
-use std::time::Duration;
 use tidegate_core::events::{
-    Accepted, BATCH_MAX_BYTES, BATCH_MAX_EVENTS, Batch, CLOCK_SKEW_MAX_SECS, FORMAT, HEADER_HOST, HEADER_SIGNATURE, HEADER_TIME, NAMESPACE,
-    signed_text,
+    Accepted, BATCH_MAX_EVENTS, Batch, CLOCK_SKEW_MAX_SECS, FORMAT, HEADER_HOST, HEADER_TIME, NAMESPACE, signed_text,
 };
 use tidegate_core::ids::{EnvironmentName, HostName};
 use tidegate_git::keys::{self, PublicKey, SignatureError};
 use tokio::sync::watch;
-use tower_http::timeout::TimeoutLayer;
 
-/// A batch gets this long, from its first byte to the answer.
-const BATCH_TIMEOUT: Duration = Duration::from_secs(20);
 /// Largest number that the store keeps.
 const NUMBER_MAX: u64 = i64::MAX as u64;
 /// Width of the base64 lines in an armoured SSH signature, in characters.
@@ -72,26 +61,15 @@ pub enum NotTaken {
     Store(#[source] crate::store::StoreError),
 }
 
-impl NotTaken {
-    fn status(&self) -> StatusCode {
-        match self {
-            NotTaken::NotReady | NotTaken::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
-            NotTaken::Malformed(_) => StatusCode::BAD_REQUEST,
-            NotTaken::Header(_)
-            | NotTaken::UnknownHost(_)
-            | NotTaken::NoKey(_)
-            | NotTaken::BadKey(_)
-            | NotTaken::Stale { .. }
-            | NotTaken::Signature(_) => StatusCode::UNAUTHORIZED,
-            NotTaken::EpochOver { .. } => StatusCode::CONFLICT,
-        }
-    }
-}
-
-impl IntoResponse for NotTaken {
-    fn into_response(self) -> Response {
-        (self.status(), format!("{}\n", crate::tips::chain(&self))).into_response()
-    }
+/// What a host says about a batch, beside the batch: as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Envelope {
+    /// The host's name.
+    pub host: String,
+    /// When it was signed, RFC 3339.
+    pub time: String,
+    /// The signature, base64 without armour.
+    pub signature: String,
 }
 
 /// The intake.
@@ -109,31 +87,22 @@ pub struct Intake {
     pub metrics: Arc<Metrics>,
 }
 
-/// The route: `POST /events`.
-pub fn router(intake: Arc<Intake>) -> Router {
-    Router::new()
-        .route("/events", post(take))
-        .layer(DefaultBodyLimit::max(BATCH_MAX_BYTES))
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, BATCH_TIMEOUT))
-        .with_state(intake)
-}
-
-async fn take(State(intake): State<Arc<Intake>>, headers: HeaderMap, body: Bytes) -> Result<Json<Accepted>, NotTaken> {
-    let taken = intake.take(&headers, &body, Timestamp::now()).await;
-    match &taken {
-        Ok(_) => intake.metrics.batches_taken.add(1),
-        Err(refusal) => {
-            intake.metrics.batches_refused.add(1);
-            tracing::warn!(reason = %crate::tips::chain(refusal), "refused news from a host");
-        }
-    }
-    taken.map(|through| Json(Accepted { through }))
-}
-
 impl Intake {
-    /// Checks a batch, makes it durable and tells the environment; how far the host's events are durable.
-    pub async fn take(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<u64, NotTaken> {
-        let (environment, host) = self.sender(headers, body, now)?;
+    /// Checks a batch, makes it durable and tells the environment.
+    pub async fn take(&self, envelope: &Envelope, body: &[u8], now: Timestamp) -> Result<Accepted, NotTaken> {
+        let taken = self.try_take(envelope, body, now).await;
+        match &taken {
+            Ok(_) => self.metrics.batches_taken.add(1),
+            Err(refusal) => {
+                self.metrics.batches_refused.add(1);
+                tracing::warn!(reason = %crate::tips::chain(refusal), "refused news from a host");
+            }
+        }
+        taken.map(|through| Accepted { through })
+    }
+
+    async fn try_take(&self, envelope: &Envelope, body: &[u8], now: Timestamp) -> Result<u64, NotTaken> {
+        let (environment, host) = self.sender(envelope, body, now)?;
         let batch = read(body)?;
         let count = batch.events.len();
         let taken = self.store.take_events((environment.clone(), host), batch.epoch, batch.events, now).await.map_err(NotTaken::Store)?;
@@ -151,10 +120,10 @@ impl Intake {
     }
 
     /// Who signed this, to us, just now.
-    fn sender(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<(EnvironmentName, HostName), NotTaken> {
-        let host: HostName = header(headers, HEADER_HOST)?.parse().map_err(|_| NotTaken::Header(HEADER_HOST))?;
-        let at: Timestamp = header(headers, HEADER_TIME)?.parse().map_err(|_| NotTaken::Header(HEADER_TIME))?;
-        let signature = armoured(header(headers, HEADER_SIGNATURE)?);
+    fn sender(&self, envelope: &Envelope, body: &[u8], now: Timestamp) -> Result<(EnvironmentName, HostName), NotTaken> {
+        let host: HostName = envelope.host.parse().map_err(|_| NotTaken::Header(HEADER_HOST))?;
+        let at: Timestamp = envelope.time.parse().map_err(|_| NotTaken::Header(HEADER_TIME))?;
+        let signature = armoured(&envelope.signature);
         let seen = self.seen.borrow().clone();
         let tip = seen.tip.as_ref().ok_or(NotTaken::NotReady)?;
         let known = tip.repo.hosts.get(&host).ok_or_else(|| NotTaken::UnknownHost(host.clone()))?;
@@ -166,14 +135,6 @@ impl Intake {
         let text = signed_text(&self.audience, &host, at, body);
         keys::verify(&[key], NAMESPACE, &text, &signature).map_err(NotTaken::Signature)?;
         Ok((known.environment.clone(), host))
-    }
-}
-
-fn header<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, NotTaken> {
-    let mut values = headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (Some(value), None) => value.to_str().map_err(|_| NotTaken::Header(name)),
-        _ => Err(NotTaken::Header(name)),
     }
 }
 

@@ -18,7 +18,6 @@ pub mod releases;
 pub mod request;
 pub mod room;
 pub mod rooms;
-pub mod routes;
 pub mod run;
 pub mod settings;
 pub mod show;

@@ -1,21 +1,20 @@
 //! The composition root: opens everything, starts every task, and joins them all when told to stop.
 
 use crate::handle::{Handler, QUEUE_MAX};
-use crate::http::{self, Limits, guard::AllowedHosts};
-use crate::intake::{self, Intake};
+use crate::http::routes::{self, Shared};
+use crate::http::{self, Limits, events, guard::AllowedHosts};
+use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::page::{self, Page};
 use crate::platforms::local::Local;
 use crate::registry::Registry;
 use crate::room::Context;
 use crate::rooms::Rooms;
-use crate::routes::{self, Shared};
 use crate::settings::Settings;
 use crate::show::{Console, Publisher};
 use crate::store::{Store, StoreError};
 use crate::tips::{Watched, Watcher};
 use crate::view::View;
-use axum::Router;
 use jiff::Timestamp;
 use std::fs::File;
 use std::path::PathBuf;
@@ -138,7 +137,7 @@ impl Parts<'_> {
             Intake { audience: settings.audience.clone(), store, seen: seen.clone(), doors: doors.clone(), metrics: metrics.clone() };
         let desk = (settings.local == Console::On).then_some(desk);
         let shared = Shared { seen, waker, doors, desk, metrics, hosts };
-        let router: Router = page::router(page).merge(intake::router(Arc::new(intake))).merge(routes::router(Arc::new(shared)));
+        let router = http::joined([page::router(page), events::router(Arc::new(intake)), routes::router(Arc::new(shared))]);
         tasks.spawn(watcher.run(stop.clone()));
         tasks.spawn(rooms.run(stop.clone()));
         tasks.spawn(publisher.run(view_in, stop.clone()));

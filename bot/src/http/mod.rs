@@ -1,8 +1,17 @@
 //! Helpers for what listens: serving with time-outs and limits, headers and checks that keep browsers safe,
-//! server-sent events from a snapshot. No routes here; the composition root joins the routers.
+//! server-sent events from a snapshot. The routes of the intake, of health and metrics; the page has its own.
 
+pub mod events;
 pub mod guard;
+pub mod routes;
 mod serve;
 pub mod sse;
 
+use axum::Router;
+
 pub use serve::{Limits, serve};
+
+/// Several routers as one.
+pub fn joined(routers: impl IntoIterator<Item = Router>) -> Router {
+    routers.into_iter().fold(Router::new(), Router::merge)
+}

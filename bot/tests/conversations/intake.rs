@@ -3,7 +3,7 @@
 use crate::world::{Plan, World};
 use jiff::{SignedDuration, Timestamp};
 use tidegate_bot::intake::NotTaken;
-use tidegate_core::events::{Event, HEADER_HOST, Trouble};
+use tidegate_core::events::{Event, Trouble};
 
 fn trouble(code: &str) -> Event {
     Event::Trouble(Trouble { code: code.into(), cause: "the engine does not answer".into() })
@@ -17,9 +17,9 @@ async fn unknown_stale_altered_and_foreign_batches_are_refused() {
     *other.last_mut().unwrap() = b' ';
     assert!(matches!(world.send(&headers, &other).await, Err(NotTaken::Signature(_))), "altered");
     let mut claims = headers.clone();
-    claims.insert(HEADER_HOST, "web-2".parse().unwrap());
+    claims.host = "web-2".into();
     assert!(matches!(world.send(&claims, &body).await, Err(NotTaken::Signature(_))), "another host's name");
-    claims.insert(HEADER_HOST, "web-9".parse().unwrap());
+    claims.host = "web-9".into();
     assert!(matches!(world.send(&claims, &body).await, Err(NotTaken::UnknownHost(_))));
     for minutes in [-3, 3] {
         let at = Timestamp::now() + SignedDuration::from_mins(minutes);

@@ -1,7 +1,6 @@
 //! A fleet without containers: a real bare repository in a temporary folder, a bot inside this process, hosts that sign
 //! what they are told to say.
 
-use axum::http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tidegate_bot::handle::{Handler, QUEUE_MAX};
-use tidegate_bot::intake::{Intake, NotTaken};
+use tidegate_bot::intake::{Envelope, Intake, NotTaken};
 use tidegate_bot::metrics::Metrics;
 use tidegate_bot::people::Actor;
 use tidegate_bot::platforms::local::Local;
@@ -21,10 +20,7 @@ use tidegate_bot::show::{Console, Publisher};
 use tidegate_bot::store::{Store, Writer};
 use tidegate_bot::tips::{Seen, Waker, Watched, Watcher};
 use tidegate_bot::view::View;
-use tidegate_core::events::{
-    Batch, Event, FORMAT, HEADER_HOST, HEADER_SIGNATURE, HEADER_TIME, NAMESPACE, Outcome as Ended, ReleaseOf, RolloutFinished, Sequenced,
-    signed_text,
-};
+use tidegate_core::events::{Batch, Event, FORMAT, NAMESPACE, Outcome as Ended, ReleaseOf, RolloutFinished, Sequenced, signed_text};
 use tidegate_core::files::{File, RepoFiles};
 use tidegate_core::ids::{CommitId, EnvironmentName, StackName};
 use tidegate_core::lock::Lock;
@@ -292,25 +288,21 @@ impl World {
     }
 
     /// A signed batch of one host.
-    pub fn batch(&self, host: &str, epoch: u64, events: Vec<(u64, Event)>) -> (HeaderMap, Vec<u8>) {
+    pub fn batch(&self, host: &str, epoch: u64, events: Vec<(u64, Event)>) -> (Envelope, Vec<u8>) {
         let events = events.into_iter().map(|(sequence, event)| Sequenced { sequence, at: Timestamp::now(), event }).collect();
         let body = serde_json::to_vec(&Batch { format: FORMAT, epoch, events }).unwrap();
         (self.signed(host, Timestamp::now(), &body), body)
     }
 
-    pub fn signed(&self, host: &str, at: Timestamp, body: &[u8]) -> HeaderMap {
+    pub fn signed(&self, host: &str, at: Timestamp, body: &[u8]) -> Envelope {
         let text = signed_text(AUDIENCE, &host.parse().unwrap(), at, body);
         let signature = self.keys[host].sign(NAMESPACE, &text).unwrap();
         let bare: String = signature.lines().filter(|line| !line.starts_with("-----")).collect();
-        let mut headers = HeaderMap::new();
-        headers.insert(HEADER_HOST, HeaderValue::from_str(host).unwrap());
-        headers.insert(HEADER_TIME, HeaderValue::from_str(&at.to_string()).unwrap());
-        headers.insert(HEADER_SIGNATURE, HeaderValue::from_str(&bare).unwrap());
-        headers
+        Envelope { host: host.to_owned(), time: at.to_string(), signature: bare }
     }
 
-    pub async fn send(&self, headers: &HeaderMap, body: &[u8]) -> Result<u64, NotTaken> {
-        self.bot().intake.take(headers, body, Timestamp::now()).await
+    pub async fn send(&self, envelope: &Envelope, body: &[u8]) -> Result<u64, NotTaken> {
+        self.bot().intake.take(envelope, body, Timestamp::now()).await.map(|accepted| accepted.through)
     }
 
     /// A host tells one thing.
