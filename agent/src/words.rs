@@ -10,6 +10,14 @@ use tidegate_core::events::{Event, Outcome, ReleaseOf, Restored};
 use tidegate_core::ids::{CommitId, EnvironmentName, HostName};
 use tidegate_core::plan::{Action, OperationClass, Reason, Step, Waiting};
 
+/// A number with its noun: `1 step`, `2 steps`.
+pub fn count(number: usize, noun: &str) -> String {
+    match number {
+        1 => format!("1 {noun}"),
+        _ => format!("{number} {noun}s"),
+    }
+}
+
 /// What runs while a failed rollout is being taken back.
 pub const BEING_TAKEN_BACK: &str = "it is being taken back";
 

@@ -263,7 +263,10 @@ fn shown(host: &HostPlan) -> String {
     let when = words::calendar(&host.calendar);
     text.push_str(&match steps {
         0 => format!("  nothing changes; {when}\n"),
-        _ => format!("  {steps} steps in {} stacks; {when}\n", host.plan.stacks.iter().filter(|s| !s.steps.is_empty()).count()),
+        _ => {
+            let stacks = host.plan.stacks.iter().filter(|s| !s.steps.is_empty()).count();
+            format!("  {} in {}; {when}\n", words::count(steps, "step"), words::count(stacks, "stack"))
+        }
     });
     text
 }

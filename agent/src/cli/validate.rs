@@ -1,6 +1,7 @@
 //! `tidegate validate`: every finding, with its place, its reason and a hint.
 
 use super::{Exit, print, print_json, runtime, source, tell};
+use crate::words;
 use clap::{Args, ValueEnum};
 use std::io::IsTerminal;
 use tidegate_core::findings::{Severity, Style, annotations, has_errors, render};
@@ -44,7 +45,8 @@ pub(super) fn run(args: &ValidateArgs) -> anyhow::Result<Exit> {
     }
     let errors = loaded.findings.iter().filter(|finding| finding.severity == Severity::Error).count();
     let warnings = loaded.findings.len() - errors;
-    tell(&format!("{}: {errors} errors, {warnings} warnings", if failed { "refused" } else { "valid" }));
+    let verdict = if failed { "refused" } else { "valid" };
+    tell(&format!("{verdict}: {}, {}", words::count(errors, "error"), words::count(warnings, "warning")));
     Ok(if failed { Exit::Findings } else { Exit::Fine })
 }
 
