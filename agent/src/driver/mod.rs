@@ -4,28 +4,28 @@
 
 mod board;
 mod by_hand;
+mod git;
 mod troubles;
 
 pub use board::{Board, ConfigBoard, Delivery};
 pub use by_hand::{Command, REASON_MAX_BYTES, Refusal, Request, Rolled, Way, way};
 
-use crate::backoff::{Backoff, chance, jittered};
+use crate::backoff::{Backoff, chance};
 use crate::clock::{ClockWatch, Moment, WallClock};
-use crate::config::{ConfigReader, ConfigView};
+use crate::config::ConfigView;
 use crate::engine::Engine;
 use crate::materialise::Materialised;
 use crate::reconcile::{Identity, Reconciler, Tools, TurnEnd, TurnError, TurnInput};
 use crate::settings::Settings;
-use crate::store::{Change, Memory, Store, StoreError, Write};
+use crate::store::{Change, Memory, Store, StoreError};
 use crate::words;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_core::calendar::Zones;
 use tidegate_core::desired::Naming;
-use tidegate_core::events::{ConfigRefused, Event};
 use tidegate_core::ids::{CommitId, EnvironmentName};
-use tidegate_git::{GitError, Mirror};
+use tidegate_git::Mirror;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -200,139 +200,6 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
         next
     }
 
-    /// Asks git; a new tip is fetched, checked and looked at.
-    async fn poll(&mut self) -> Result<(), DriverError> {
-        match self.look_at_git().await {
-            Ok(()) => {
-                self.git.answered(jittered(self.parts.settings.poll_interval, chance()));
-                self.reporter.polled(self.parts.clock.now());
-                self.recovered(troubles::GIT_UNREACHABLE).await?;
-            }
-            Err(GitTrouble::Store(error)) => return Err(error.into()),
-            Err(GitTrouble::Git(cause)) => {
-                self.git.silent();
-                tracing::warn!(cause, "the config repo cannot be asked");
-                if self.git.backoff.failures() >= GIT_ALERT_AFTER {
-                    self.trouble(troubles::GIT_UNREACHABLE, cause).await?;
-                }
-                self.view_without_git().await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn look_at_git(&mut self) -> Result<(), GitTrouble> {
-        let mirror = self.parts.mirror.clone();
-        let mut tip = mirror.poll().await?;
-        let trusted = self.memory.trusted.clone();
-        if self.refused_tip.as_ref() == Some(&tip) {
-            return self.ensure_view().await;
-        }
-        if trusted.as_ref() != Some(&tip) {
-            tip = mirror.fetch().await?;
-        }
-        match &trusted {
-            Some(trusted) if *trusted != tip && !mirror.descends(&tip, trusted).await? => {
-                let cause = words::history_rewritten(&tip, trusted);
-                self.refused_tip = Some(tip);
-                self.trouble(troubles::HISTORY_REWRITTEN, cause).await?;
-            }
-            _ => {
-                self.refused_tip = None;
-                self.recovered(troubles::HISTORY_REWRITTEN).await?;
-                self.trust(tip).await?;
-            }
-        }
-        self.ensure_view().await
-    }
-
-    async fn trust(&mut self, tip: CommitId) -> Result<(), StoreError> {
-        if self.memory.trusted.as_ref() != Some(&tip) {
-            self.commit(Change::at(self.parts.clock.now()).write(Write::Trusted(tip.clone()))).await?;
-            self.memory.trusted = Some(tip);
-        }
-        Ok(())
-    }
-
-    /// What the config says at the trusted commit, read again only when that moved.
-    async fn ensure_view(&mut self) -> Result<(), GitTrouble> {
-        let Some(trusted) = self.memory.trusted.clone() else { return Ok(()) };
-        if self.view.as_ref().is_some_and(|view| view.commit == trusted) {
-            return Ok(());
-        }
-        let mirror = self.parts.mirror.clone();
-        let reader = ConfigReader { mirror: &mirror, host: &self.parts.settings.host, zones: &self.zones };
-        let view = reader.view(&trusted, self.memory.valid.as_ref()).await?;
-        self.take_view(view).await?;
-        Ok(())
-    }
-
-    /// git is away: what was fetched before is still good.
-    async fn view_without_git(&mut self) -> Result<(), DriverError> {
-        if self.view.is_some() {
-            return Ok(());
-        }
-        if self.memory.trusted.is_none() {
-            self.memory.trusted = self.parts.mirror.local_tip().await.ok().flatten();
-        }
-        match self.ensure_view().await {
-            Err(GitTrouble::Store(error)) => Err(error.into()),
-            Err(GitTrouble::Git(cause)) => {
-                tracing::debug!(cause, "nothing was fetched before");
-                Ok(())
-            }
-            Ok(()) => Ok(()),
-        }
-    }
-
-    async fn take_view(&mut self, view: ConfigView) -> Result<(), StoreError> {
-        let mut change = Change::at(self.parts.clock.now());
-        if let Some(valid) = view.valid.clone().filter(|valid| self.memory.valid.as_ref() != Some(valid)) {
-            self.memory.valid = Some(valid.clone());
-            change = change.write(Write::Valid(valid));
-        }
-        if view.is_refused() && self.memory.refused.as_ref() != Some(&view.commit) {
-            self.memory.refused = Some(view.commit.clone());
-            let findings = told_findings(&view);
-            tracing::warn!(
-                commit = view.commit.short(),
-                findings = findings.join("; "),
-                "the config cannot be used; the last good state keeps running"
-            );
-            let event = Event::ConfigRefused(ConfigRefused { commit: view.commit.clone(), findings });
-            change = change.write(Write::Refused(view.commit.clone())).tell(event);
-        }
-        self.commit(change).await?;
-        self.take_environment(&view).await?;
-        self.look = true;
-        self.view = Some(view);
-        Ok(())
-    }
-
-    /// The environment decides what on the engine is ours; it is fixed with the first config.
-    async fn take_environment(&mut self, view: &ConfigView) -> Result<(), StoreError> {
-        match (&self.memory.environment, &view.environment) {
-            (Some(known), Some(now)) if known != now => {
-                let cause = words::environment_changed(known, now);
-                return self.trouble(troubles::ENVIRONMENT_CHANGED, cause).await;
-            }
-            (None, Some(environment)) => {
-                let environment = environment.clone();
-                self.commit(Change::at(self.parts.clock.now()).write(Write::Environment(environment.clone()))).await?;
-                self.memory.environment = Some(environment);
-            }
-            _ => {}
-        }
-        match view.environment {
-            Some(_) => {
-                self.recovered(troubles::ENVIRONMENT_CHANGED).await?;
-                self.recovered(troubles::HOST_UNKNOWN).await
-            }
-            None if view.valid.is_some() => self.trouble(troubles::HOST_UNKNOWN, words::host_unknown(&self.parts.settings.host)).await,
-            None => Ok(()),
-        }
-    }
-
     /// Connects to the engine once the environment is known.
     fn ensure_reconciler(&mut self) -> bool {
         if self.reconciler.is_some() {
@@ -373,13 +240,7 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
         let input = TurnInput { view, clock_fault, interrupt: &interrupt };
         let mut memory = std::mem::take(&mut self.memory);
         let mut pending = None;
-        let newer = Newer {
-            mirror: &self.parts.mirror,
-            view,
-            host: &self.parts.settings,
-            zones: &self.zones,
-            every: self.parts.settings.poll_interval,
-        };
+        let newer = git::Newer { mirror: &self.parts.mirror, view, settings: &self.parts.settings, zones: &self.zones };
         let result = {
             let turn = reconciler.turn(&input, &mut memory);
             tokio::pin!(turn);
@@ -473,16 +334,6 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
     }
 }
 
-fn told_findings(view: &ConfigView) -> Vec<String> {
-    let all = view.errors();
-    let more = all.len().saturating_sub(FINDINGS_TOLD);
-    let mut told: Vec<String> = all.into_iter().take(FINDINGS_TOLD).collect();
-    if more > 0 {
-        told.push(words::more_findings(more));
-    }
-    told
-}
-
 /// Turns the engine's events into wake-ups. A broken stream is a reason to look, too.
 async fn watch_engine<E: Engine>(engine: Arc<E>, wakes: Arc<Wakes>) {
     let mut backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY);
@@ -496,65 +347,5 @@ async fn watch_engine<E: Engine>(engine: Arc<E>, wakes: Arc<Wakes>) {
             }
         }
         wakes.engine.notify_one();
-    }
-}
-
-/// Watches git while a turn works: a newer offer for a stack in hand takes its place at once.
-struct Newer<'a> {
-    mirror: &'a Mirror,
-    view: &'a ConfigView,
-    host: &'a Settings,
-    zones: &'a Zones,
-    every: Duration,
-}
-
-impl Newer<'_> {
-    /// Ends when what git offers has become something else.
-    async fn supersedes(&self) {
-        let mut seen = self.view.commit.clone();
-        loop {
-            tokio::time::sleep(jittered(self.every, chance())).await;
-            let Ok(tip) = self.mirror.poll().await else { continue };
-            if tip == seen {
-                continue;
-            }
-            seen = tip;
-            if self.differs().await.unwrap_or(false) {
-                return;
-            }
-        }
-    }
-
-    async fn differs(&self) -> Result<bool, GitTrouble> {
-        let tip = self.mirror.fetch().await?;
-        if !self.mirror.descends(&tip, &self.view.commit).await? {
-            return Ok(false);
-        }
-        let reader = ConfigReader { mirror: self.mirror, host: &self.host.host, zones: self.zones };
-        let newer = reader.view(&tip, self.view.valid.as_ref()).await?;
-        Ok(newer.fingerprint() != self.view.fingerprint())
-    }
-}
-
-/// git or the store.
-enum GitTrouble {
-    /// In words: it is only told.
-    Git(String),
-    Store(StoreError),
-}
-
-impl From<GitError> for GitTrouble {
-    fn from(error: GitError) -> GitTrouble {
-        GitTrouble::Git(words::chain(&error))
-    }
-}
-impl From<crate::config::ConfigError> for GitTrouble {
-    fn from(error: crate::config::ConfigError) -> GitTrouble {
-        GitTrouble::Git(words::chain(&error))
-    }
-}
-impl From<StoreError> for GitTrouble {
-    fn from(error: StoreError) -> GitTrouble {
-        GitTrouble::Store(error)
     }
 }
