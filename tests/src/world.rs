@@ -297,6 +297,17 @@ impl World {
         wait_until(ROLLOUT_LIMIT, &format!("{environment} serves version {version}"), || self.serves(environment, version)).await
     }
 
+    /// Waits until the environment serves this version and its agent has nothing in hand: it was verified and recorded.
+    pub async fn wait_released(&self, environment: &str, version: u32) -> Container {
+        wait_until(ROLLOUT_LIMIT, &format!("{environment} has released version {version}"), || async {
+            let container = self.serves(environment, version).await?;
+            let status = self.status(environment).await.map_err(|error| format!("{error:#}"))?;
+            let shop = &status["status"]["stacks"]["shop"];
+            if shop["released"].is_object() && shop["attempted"].is_null() { Ok(container) } else { Err(shop.to_string()) }
+        })
+        .await
+    }
+
     /// What the bot knows: its whole snapshot.
     ///
     /// # Errors
@@ -389,6 +400,10 @@ impl Drop for World {
         if std::thread::panicking() {
             for program in std::iter::once(&self.bot.program).chain(self.agents.iter().map(|agent| &agent.program)) {
                 eprintln!("──── {} said last:\n{}", program.name, program.tail());
+            }
+            for agent in &self.agents {
+                let status = helper("curl", &["-sS", "-m", "3", &format!("{}/status", agent.url)], self.folder.path());
+                eprintln!("──── status of {}:\n{}", agent.host, status.unwrap_or_else(|error| format!("{error:#}")));
             }
         }
         let scopes = self.agents.iter().map(|agent| format!("tidegate.scope={}/{}", agent.environment, agent.host));

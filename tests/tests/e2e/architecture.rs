@@ -55,7 +55,7 @@ const ADAPTERS: &[(&str, &[&str])] = &[
     ("git2", &["shared/git/src/"]),
     ("bollard", &["agent/src/docker/", "agent/src/docker.rs", "tests/"]),
     ("serenity", &["bot/src/platforms/discord/"]),
-    ("axum", &["agent/src/http/", "agent/src/http.rs", "bot/src/http/", "bot/src/page/", "tests/"]),
+    ("axum", &["agent/src/http/", "bot/src/http/", "bot/src/page/", "tests/"]),
     ("rusqlite", &["agent/src/store/", "agent/src/store.rs", "bot/src/store/", "bot/src/store.rs", "tests/"]),
     ("chrono", &["shared/core/src/calendar/"]),
     ("oci_client", &["bot/src/registry/", "bot/src/registry.rs"]),
@@ -192,9 +192,9 @@ impl Source {
         Source { path, code: without_words(text) }
     }
 
-    /// Is it a test or a program beside its crate, which name the crate from outside?
+    /// Is it a test, a benchmark or a program beside its crate, which name the crate from outside?
     fn is_outside(&self) -> bool {
-        self.path.contains("/tests/") || self.path.contains("/src/bin/")
+        ["/tests/", "/benches/", "/examples/", "/src/bin/"].iter().any(|folder| self.path.contains(folder))
     }
 
     /// Does the code name this path as a whole word?
