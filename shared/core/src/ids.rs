@@ -13,7 +13,7 @@ pub const NAME_MAX_BYTES: usize = 63;
 
 /// Why a text is not the name or identity it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a {what}: {rule}")]
+#[error("`{text}` is no {what}: {rule}")]
 pub struct InvalidId {
     /// What the text should have been, e.g. `stack name`.
     pub what: &'static str,

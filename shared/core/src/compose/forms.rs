@@ -33,7 +33,7 @@ pub(super) fn pairs(node: &Node, separator: Separator, sink: &mut Sink) -> Vec<(
         }
         _ if node.is_null() => Vec::new(),
         _ => {
-            sink.push(node.span.error("wrong_type", format!("expected a mapping or a list of `KEY=value`, found {}", node.kind())));
+            sink.wrong_type(node, "a mapping or a list of `KEY=value`");
             Vec::new()
         }
     }
@@ -87,7 +87,7 @@ pub(super) fn named(node: &Node, sink: &mut Sink) -> Vec<(Key, Node)> {
         }
         _ if node.is_null() => Vec::new(),
         _ => {
-            sink.push(node.span.error("wrong_type", format!("expected a list of names or a mapping, found {}", node.kind())));
+            sink.wrong_type(node, "a list of names or a mapping");
             Vec::new()
         }
     }

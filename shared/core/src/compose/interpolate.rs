@@ -43,23 +43,28 @@ pub(super) struct Fault {
 /// Interpolates every scalar below a node, keys excepted. Places stay; a changed scalar counts as quoted text.
 /// `budget` is how many bytes the results may have altogether; what is beyond it is an error.
 pub(super) fn interpolate_tree(node: &mut Node, variables: &Variables, budget: &mut usize, sink: &mut Sink) {
-    match &mut node.value {
-        Value::Sequence(items) => items.iter_mut().for_each(|item| interpolate_tree(item, variables, budget, sink)),
-        Value::Mapping(entries) => entries.iter_mut().for_each(|(_, value)| interpolate_tree(value, variables, budget, sink)),
-        Value::Scalar(text, _) if !text.contains('$') => {}
-        Value::Scalar(..) if *budget == 0 => sink.push(too_much(node)),
-        Value::Scalar(text, style) => match interpolate(text, variables) {
-            Ok(changed) => {
-                *budget = budget.saturating_sub(changed.len());
-                *text = changed;
-                *style = Style::Text;
-                node.verbatim_column = None;
-            }
-            Err(fault) => {
-                let span = node.span_within(fault.start, fault.length);
-                sink.push(span.error(fault.code, fault.message).hint_if(fault.hint));
-            }
-        },
+    let written = match &mut node.value {
+        Value::Sequence(items) => return items.iter_mut().for_each(|item| interpolate_tree(item, variables, budget, sink)),
+        Value::Mapping(entries) => return entries.iter_mut().for_each(|(_, value)| interpolate_tree(value, variables, budget, sink)),
+        Value::Scalar(text, _) if !text.contains('$') => return,
+        Value::Scalar(text, _) => std::mem::take(text),
+    };
+    if *budget == 0 {
+        sink.push(too_much(node));
+        node.value = Value::Scalar(written, Style::Broken);
+        return;
+    }
+    match interpolate(&written, variables) {
+        Ok(changed) => {
+            *budget = budget.saturating_sub(changed.len());
+            node.value = Value::Scalar(changed, Style::Text);
+            node.verbatim_column = None;
+        }
+        Err(fault) => {
+            let span = node.span_within(fault.start, fault.length);
+            sink.push(span.error(fault.code, fault.message).hint_if(fault.hint));
+            node.value = Value::Scalar(written, Style::Broken);
+        }
     }
 }
 

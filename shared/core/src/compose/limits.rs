@@ -1,6 +1,6 @@
 //! What a container may use, and what of the host it may touch.
 
-use super::forms::{Separator, pairs};
+use super::forms::{Separator, listed, pairs};
 use super::model::{ContainerModel, Device, Logging, Ulimit};
 use super::service::{by_unit, cut, scalar_or_empty, text_list, text_set};
 use super::units::{nano_cpus, size_bytes};
@@ -141,11 +141,10 @@ fn sysctls(node: &Node, sink: &mut Sink) -> BTreeMap<String, String> {
 }
 
 fn dns(node: &Node, sink: &mut Sink) -> Vec<String> {
-    let addresses = text_list(node, sink);
-    if let Some(wrong) = addresses.iter().find(|address| address.parse::<IpAddr>().is_err()) {
-        sink.push(node.span.error("bad_value", format!("`{}` is not an IP address", cut(wrong))));
+    for item in listed(node).iter().filter(|item| item.scalar().is_some_and(|address| address.parse::<IpAddr>().is_err())) {
+        sink.push(item.span.error("bad_value", format!("`{}` is not an IP address", cut(item.scalar().unwrap_or_default()))));
     }
-    addresses
+    text_list(node, sink)
 }
 
 fn extra_hosts(node: &Node, sink: &mut Sink) -> BTreeSet<String> {
@@ -155,7 +154,7 @@ fn extra_hosts(node: &Node, sink: &mut Sink) -> BTreeSet<String> {
             Value::Sequence(addresses) => addresses.as_slice(),
             _ => std::slice::from_ref(&value),
         };
-        for node in addresses {
+        for node in addresses.iter().filter(|node| !node.is_broken()) {
             let address = node.scalar().unwrap_or_default();
             let bare = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address);
             if key.text.is_empty() || (bare != "host-gateway" && bare.parse::<IpAddr>().is_err()) {

@@ -86,7 +86,7 @@ fn by_kind(base: Node, over: Node, path: &[&str], sink: &mut Sink) -> Option<Nod
         // A short and a long form of the same thing: the typed stage knows both, the later one counts.
         (Value::Scalar(..), value) => clean(Node::made(place, value)),
         (base_value, _) => {
-            let message = format!("this is {}, but {} where it overrides", kinds.1, kinds.0);
+            let message = format!("this is {}, but what it overrides is {}", kinds.1, kinds.0);
             let hint = "use the same form in both files, or replace the whole with `!override`";
             sink.push(place.error("merge_conflict", message).hint(hint));
             Some(Node::made(base.span, base_value))

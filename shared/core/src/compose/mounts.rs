@@ -3,13 +3,15 @@
 
 use super::forms::listed;
 use super::model::{ContainerModel, Mount, MountSource};
-use super::objects::repo_path_source;
+use super::objects::repo_source;
 use super::service::{Context, absolute, by_unit, cut, word};
 use super::support::{Section, judge};
 use super::units::size_bytes;
 use crate::yaml::{Fields, Node, Sink, Value, hint_among, items, text};
 use std::collections::BTreeMap;
 
+/// For a path that is not in the config repo.
+const MISSING_HINT: &str = "add it; for data that a container writes, use a named volume";
 /// Most mounts of one service.
 const MOUNTS_MAX: usize = 500;
 
@@ -139,7 +141,7 @@ fn source_of(context: &Context<'_>, node: &Node, source: &str, sink: &mut Sink) 
         return None;
     }
     if source.starts_with('.') {
-        return repo_path_source(context.scope, node, source, sink);
+        return repo_source(context.scope, (node, source), MISSING_HINT, sink);
     }
     named_volume(context, node, source, sink)
 }
@@ -208,7 +210,7 @@ fn long(context: &Context<'_>, node: &Node, sink: &mut Sink) -> Option<Mount> {
         (Kind::Volume, Some(node)) => named_volume(context, node, text(node, sink)?, sink)?,
         (Kind::Bind, Some(node)) => match text(node, sink)? {
             path if path.starts_with(['/', '~', '.']) => source_of(context, node, path, sink)?,
-            path => repo_path_source(context.scope, node, path, sink)?,
+            path => repo_source(context.scope, (node, path), MISSING_HINT, sink)?,
         },
         (Kind::Bind, None) => {
             sink.push(node.span.error("missing_key", "a bind needs a `source`"));
@@ -337,7 +339,7 @@ fn file_mount(context: &Context<'_>, kind: FileKind, node: &Node, sink: &mut Sin
         },
     };
     let target = target_of(target_node(node), &target, sink)?;
-    Some(Mount { target, source: source.clone(), read_only: true })
+    Some(Mount { target, source: source.clone()?, read_only: true })
 }
 
 fn target_node(node: &Node) -> &Node {

@@ -15,8 +15,10 @@ use std::collections::BTreeMap;
 pub(super) struct Objects {
     pub(super) networks: BTreeMap<String, NetworkModel>,
     pub(super) volumes: BTreeMap<String, VolumeModel>,
-    pub(super) configs: BTreeMap<String, MountSource>,
-    pub(super) secrets: BTreeMap<String, MountSource>,
+    /// None: declared, but wrong, which is in the findings.
+    pub(super) configs: BTreeMap<String, Option<MountSource>>,
+    /// Likewise.
+    pub(super) secrets: BTreeMap<String, Option<MountSource>>,
 }
 
 /// Reads the four sections.
@@ -29,10 +31,10 @@ pub(super) fn read(scope: &Scope<'_>, top: &mut Fields<'_>, sink: &mut Sink) -> 
         objects.volumes.extend(volume(node, sink).map(|volume| (key.text.clone(), volume)));
     }
     for (key, node) in section(top, "configs", sink) {
-        objects.configs.extend(file_object(scope, (key, node), sink).map(|source| (key.text.clone(), source)));
+        objects.configs.insert(key.text.clone(), file_object(scope, (key, node), sink));
     }
     for (key, node) in section(top, "secrets", sink) {
-        objects.secrets.extend(file_object(scope, (key, node), sink).map(|source| (key.text.clone(), source)));
+        objects.secrets.insert(key.text.clone(), file_object(scope, (key, node), sink));
     }
     objects
 }
@@ -163,7 +165,7 @@ fn file_object(scope: &Scope<'_>, (key, node): (&Key, &Node), sink: &mut Sink) -
     let before = sink.len();
     fields.finish_with(|entry| judge(Section::FileObject, entry), sink);
     match file {
-        Some(node) => repo_source(scope, node, sink),
+        Some(node) => repo_source(scope, (node, text(node, sink)?), "add it", sink),
         None => {
             if sink.len() == before {
                 sink.push(key.span.error("missing_key", format!("`{}` needs a `file`", key.text)));
@@ -173,14 +175,8 @@ fn file_object(scope: &Scope<'_>, (key, node): (&Key, &Node), sink: &mut Sink) -
     }
 }
 
-/// A file or folder of the stack with the identity of its content.
-pub(super) fn repo_source(scope: &Scope<'_>, node: &Node, sink: &mut Sink) -> Option<MountSource> {
-    let written = text(node, sink)?;
-    repo_path_source(scope, node, written, sink)
-}
-
-/// As [`repo_source`], for a path that is part of a longer text.
-pub(super) fn repo_path_source(scope: &Scope<'_>, node: &Node, written: &str, sink: &mut Sink) -> Option<MountSource> {
+/// A file or folder of the stack, by the path in a node's text, with the identity of its content.
+pub(super) fn repo_source(scope: &Scope<'_>, (node, written): (&Node, &str), hint: &str, sink: &mut Sink) -> Option<MountSource> {
     let path = match inside(&scope.folder, &node.span, written) {
         Ok(path) => path,
         Err(finding) => {
@@ -192,7 +188,7 @@ pub(super) fn repo_path_source(scope: &Scope<'_>, node: &Node, written: &str, si
         Some(content) => Some(MountSource::Repo { path, content }),
         None => {
             let finding = node.span.error("missing_file", format!("there is no file or folder `{path}` in the config repo"));
-            sink.push(finding.hint("add it; for data that a container writes, use a named volume"));
+            sink.push(finding.hint(hint));
             None
         }
     }

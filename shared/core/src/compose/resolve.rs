@@ -8,7 +8,7 @@ use super::{networks, objects};
 use crate::files::RepoFiles;
 use crate::findings::{Finding, Place, has_errors, with_excerpts};
 use crate::ids::{EnvironmentName, ServiceName, StackName};
-use crate::yaml::{Fields, Key, Node, Sink, Span, entries, hint_among, text};
+use crate::yaml::{Fields, Key, Node, Sink, Span, Value, entries, hint_among, text};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Most services of a stack.
@@ -119,7 +119,7 @@ fn used_objects(stack: &mut StackModel, mut objects: objects::Objects) {
 #[derive(Default)]
 struct Places {
     keys: BTreeMap<ServiceName, Span>,
-    attributes: HashMap<(ServiceName, &'static str), Span>,
+    attributes: HashMap<(ServiceName, &'static str), Node>,
 }
 
 impl Places {
@@ -127,15 +127,28 @@ impl Places {
         self.keys.insert(name.clone(), key.span.clone());
         for attribute in ["ports", "depends_on", "container_name"] {
             if let Some(node) = node.get(attribute) {
-                self.attributes.insert((name.clone(), attribute), node.span.clone());
+                self.attributes.insert((name.clone(), attribute), node.clone());
             }
         }
     }
 
-    fn of(&self, service: &ServiceName, attribute: &'static str) -> Span {
-        let exact = self.attributes.get(&(service.clone(), attribute)).or_else(|| self.keys.get(service));
+    /// The key or item of a service's attribute that says `part`, or as near to it as can be told.
+    fn of(&self, service: &ServiceName, attribute: &'static str, part: &str) -> Span {
+        let exact = self.attributes.get(&(service.clone(), attribute)).map(|node| match &node.value {
+            Value::Mapping(entries) => entries.iter().find(|(key, _)| key.text == part).map_or(&node.span, |(key, _)| &key.span),
+            Value::Sequence(items) => items.iter().find(|item| says(item, part)).map_or(&node.span, |item| &item.span),
+            Value::Scalar(..) => &node.span,
+        });
         // Every service that is asked for was added; the fallback keeps this total.
-        exact.cloned().unwrap_or_else(|| Span::start(std::sync::Arc::new(fallback_path())))
+        exact.or_else(|| self.keys.get(service)).cloned().unwrap_or_else(|| Span::start(std::sync::Arc::new(fallback_path())))
+    }
+}
+
+/// Does an item name `part`: as a whole, between colons, or as the `published` of a long form?
+fn says(item: &Node, part: &str) -> bool {
+    match item.get("published").unwrap_or(item).scalar() {
+        Some(text) => text.split([':', '/']).any(|piece| piece == part),
+        None => false,
     }
 }
 
@@ -170,7 +183,7 @@ fn dependencies(
     sink: &mut Sink,
 ) {
     for (wanted, dependency) in &service.depends_on {
-        let span = places.of(name, "depends_on");
+        let span = places.of(name, "depends_on", wanted.as_str());
         match stack.services.get(wanted) {
             None if !dependency.required => {}
             None if inactive.contains(wanted) => {
@@ -212,7 +225,9 @@ fn cycles(stack: &StackModel, places: &Places, sink: &mut Sink) {
             if let Some(from) = way.iter().position(|(name, _)| *name == to) {
                 let names: Vec<String> = way[from..].iter().map(|(name, _)| format!("`{name}`")).collect();
                 let message = format!("services wait for each other in a circle: {} → `{to}`", names.join(" → "));
-                sink.push(places.of(at, "depends_on").error("dependency_cycle", message).hint("remove one of these dependencies"));
+                sink.push(
+                    places.of(at, "depends_on", to.as_str()).error("dependency_cycle", message).hint("remove one of these dependencies"),
+                );
                 done.insert(to);
                 return;
             }
@@ -236,7 +251,7 @@ fn host_ports(stack: &StackModel, places: &Places, sink: &mut Sink) {
             let Some(published) = port.published else { continue };
             if service.replicas > 1 {
                 let finding = places
-                    .of(name, "ports")
+                    .of(name, "ports", &published.to_string())
                     .error("port_conflict", format!("{} copies cannot share the host port {published}", service.replicas));
                 sink.push(finding.hint("let the engine pick a port (`80` instead of `8080:80`), or run one copy"));
             }
@@ -248,7 +263,12 @@ fn host_ports(stack: &StackModel, places: &Places, sink: &mut Sink) {
                     true => format!("`{name}` publishes the host port {published} twice"),
                     false => format!("`{name}` and `{other}` both publish the host port {published}"),
                 };
-                sink.push(places.of(name, "ports").error("port_conflict", message).hint("publish on different ports or addresses"));
+                sink.push(
+                    places
+                        .of(name, "ports", &published.to_string())
+                        .error("port_conflict", message)
+                        .hint("publish on different ports or addresses"),
+                );
             }
             owners.push((name, address));
         }
@@ -261,7 +281,7 @@ fn container_names(stack: &StackModel, places: &Places, sink: &mut Sink) {
         let Some(fixed) = service.container.container_name.as_deref() else { continue };
         if let Some(other) = taken.insert(fixed, name) {
             let message = format!("`{other}` and `{name}` have the same container name");
-            sink.push(places.of(name, "container_name").error("conflict", message).hint("remove `container_name`"));
+            sink.push(places.of(name, "container_name", fixed).error("conflict", message).hint("remove `container_name`"));
         }
     }
 }

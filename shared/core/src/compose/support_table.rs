@@ -8,7 +8,7 @@ const fn row(section: Section, name: &'static str, support: Support) -> Attribut
     Attribute { section, name, support }
 }
 
-const HOST_POLICY: &str = "set it where the host's owner decides, not in the config repo";
+const HOST_POLICY: &str = "there is no way to allow it: who can write the config repo must not thereby own its hosts";
 const NO_CGROUP: &str = "use `cpus`, `mem_limit` and `pids_limit`, or `deploy.resources`";
 
 /// The table.

@@ -5,6 +5,7 @@ use crate::compose::ImageRef;
 use crate::findings::{Finding, Place, is_harmless};
 use crate::ids::{Digest, ReleaseNumber, RepoPath, StackName};
 use crate::yaml::{Fields, Node, OWN_LIMITS, Sink, entries, integer, items, parsed, read as read_tree, text};
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
@@ -55,7 +56,7 @@ fn lock(node: &Node, sink: &mut Sink) -> Option<Lock> {
     let kind = fields.require("kind", sink).and_then(|node| kind(node, sink));
     let commit = required(&mut fields, "commit", sink);
     let plan = required(&mut fields, "plan", sink);
-    let created_at = required(&mut fields, "created_at", sink);
+    let created_at = fields.require("created_at", sink).and_then(|node| moment(node, sink));
     let requested_by = optional(&mut fields, "requested_by", sink);
     let reason = fields.text("reason", sink);
     let stacks = fields.require("stacks", sink).map(|node| stacks(node, sink));
@@ -93,6 +94,14 @@ fn list<T>(fields: &mut Fields<'_>, key: &'static str, sink: &mut Sink, read: fn
 
 fn release(node: &Node, sink: &mut Sink) -> Option<ReleaseNumber> {
     integer::<u64>(node, 1..=i64::MAX, sink).map(ReleaseNumber)
+}
+
+fn moment(node: &Node, sink: &mut Sink) -> Option<Timestamp> {
+    let moment = text(node, sink)?.parse().ok();
+    if moment.is_none() {
+        sink.push(node.span.error("bad_value", "this is no moment").hint("write it as `2026-11-21T10:00:00Z`"));
+    }
+    moment
 }
 
 fn kind(node: &Node, sink: &mut Sink) -> Option<ReleaseKind> {
@@ -148,7 +157,7 @@ fn images(node: &Node, sink: &mut Sink) -> BTreeMap<String, Digest> {
 fn approval(node: &Node, sink: &mut Sink) -> Option<Approval> {
     let mut fields = Fields::of(node, "an approval", sink)?;
     let by = required(&mut fields, "by", sink);
-    let at = required(&mut fields, "at", sink);
+    let at = fields.require("at", sink).and_then(|node| moment(node, sink));
     fields.finish(sink);
     Some(Approval { by: by?, at: at? })
 }
@@ -160,8 +169,8 @@ fn hold(node: &Node, sink: &mut Sink) -> Option<Hold> {
     let number = fields.with("release", sink, release);
     let by = optional(&mut fields, "by", sink);
     let reason = fields.require("reason", sink).and_then(|node| text(node, sink).map(str::to_owned));
-    let at = required(&mut fields, "at", sink);
-    let until = optional(&mut fields, "until", sink);
+    let at = fields.require("at", sink).and_then(|node| moment(node, sink));
+    let until = fields.with("until", sink, moment);
     fields.finish(sink);
     Some(Hold { stack, content, release: number, by, reason: reason?, at: at?, until })
 }

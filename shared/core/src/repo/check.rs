@@ -31,7 +31,9 @@ pub(super) fn check(files: &RepoFiles, raw: &RawRepo, zones: &Zones, sink: &mut 
         }
     }
     stack_files(files, raw, sink);
-    unplaced(raw, sink);
+    if !sink.has_errors() {
+        unplaced(raw, sink);
+    }
     Checked { environments, hosts }
 }
 
@@ -101,8 +103,16 @@ fn hosts_of<'a>(raw: &'a RawRepo, environment: &EnvironmentName) -> Vec<&'a RawH
     raw.hosts.values().filter(here).collect()
 }
 
+/// Is every host file usable and in an environment that exists? If not, nothing can be said about who matches what.
+fn hosts_are_known(raw: &RawRepo) -> bool {
+    let here =
+        |host: &RawHost| host.environment.as_ref().is_some_and(|(name, _)| environment_names(raw).any(|known| known == name.as_str()));
+    !raw.broken.iter().any(|path| path.as_str().starts_with("hosts/")) && raw.hosts.values().all(here)
+}
+
 fn environment(raw: &RawRepo, (name, found): (&EnvironmentName, &RawEnvironment), zones: &Zones, sink: &mut Sink) -> Environment {
     let hosts = hosts_of(raw, name);
+    let hosts = Some(hosts.as_slice()).filter(|_| hosts_are_known(raw));
     let mut stacks = BTreeMap::new();
     for (stack, span, placement) in &found.stacks {
         if !raw.stacks.contains(stack) {
@@ -110,11 +120,14 @@ fn environment(raw: &RawRepo, (name, found): (&EnvironmentName, &RawEnvironment)
             let known = raw.stacks.iter().map(StackName::as_str);
             sink.push(finding.hint(hint_among(stack.as_str(), known, "folder in `stacks`")));
         }
-        placed(name, (span, placement), &hosts, sink);
+        if let Some(hosts) = hosts {
+            placed(name, (span, placement), hosts, sink);
+        }
         stacks.insert(stack.clone(), placement.placement.clone());
     }
     approvals(raw, found, sink);
-    if matches!(name.as_str(), "production" | "prod") && found.calendar_places.windows.is_none() {
+    let quiet = found.calendar_places.windows.is_none() && !sink.has_errors();
+    if quiet && matches!(name.as_str(), "production" | "prod") {
         let place = path("environments", name.as_str()).map(Place::file);
         let message = "no `windows`: releases may start at any time";
         sink.extend(place.map(|place| Finding::warning("always_open", place, message).hint("write `windows: always` if this is meant")));

@@ -1,10 +1,12 @@
 //! Public keys as text: checked far enough that a slip of the clipboard is found before a commit is refused by it.
 
+use crate::findings::Finding;
 use crate::yaml::{Node, Sink, text};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 const ALGORITHM: &str = "ssh-ed25519";
+const PRIVATE: &str = "it is a private key: take it out of the repo, and replace it everywhere";
 /// Length of an ed25519 key, in bytes.
 const KEY_BYTES: usize = 32;
 
@@ -15,7 +17,10 @@ pub(super) fn check_public_key(node: &Node, sink: &mut Sink) -> Option<String> {
         Ok(key) => Some(key),
         Err(reason) => {
             let finding = node.span.error("bad_key", format!("this is not a public key: {reason}"));
-            sink.push(finding.hint("write one line, `ssh-ed25519 AAAA…`, as in a `.pub` file"));
+            let finding = finding.hint("write one line, `ssh-ed25519 AAAA…`, as in a `.pub` file");
+            // A key that should have been secret is not repeated.
+            let excerpt = (reason == PRIVATE).then(|| "…".to_owned());
+            sink.push(Finding { excerpt, ..finding });
             None
         }
     }
@@ -23,7 +28,7 @@ pub(super) fn check_public_key(node: &Node, sink: &mut Sink) -> Option<String> {
 
 fn public_key(written: &str) -> Result<String, &'static str> {
     if written.contains("PRIVATE KEY") {
-        return Err("it is a private key: take it out of the repo, and replace it everywhere");
+        return Err(PRIVATE);
     }
     let mut words = written.split_whitespace();
     if words.next() != Some(ALGORITHM) {

@@ -32,6 +32,19 @@ impl Sink {
         findings.into_iter().for_each(|finding| self.push(finding));
     }
 
+    /// A value of another kind than it should be, unless something was said about it already.
+    pub fn wrong_type(&mut self, node: &Node, wanted: &str) {
+        self.wrong_value(node, wanted, None);
+    }
+
+    fn wrong_value(&mut self, node: &Node, wanted: &str, hint: Option<String>) {
+        if node.is_broken() {
+            return;
+        }
+        let found = node.scalar().map_or_else(|| node.kind().to_owned(), |text| format!("`{}`", short(text)));
+        self.push(node.span.error("wrong_type", format!("expected {wanted}, found {found}")).hint_if(hint));
+    }
+
     /// Is there an error so far?
     pub fn has_errors(&self) -> bool {
         has_errors(&self.findings)
@@ -55,15 +68,11 @@ impl Sink {
     }
 }
 
-fn wrong_type(node: &Node, wanted: &str) -> Finding {
-    node.span.error("wrong_type", format!("expected {wanted}, found {}", node.kind()))
-}
-
 /// Text.
 pub fn text<'a>(node: &'a Node, sink: &mut Sink) -> Option<&'a str> {
     let text = node.scalar();
     if text.is_none() {
-        sink.push(wrong_type(node, "text"));
+        sink.wrong_type(node, "text");
     }
     text
 }
@@ -74,7 +83,8 @@ pub fn boolean(node: &Node, sink: &mut Sink) -> Option<bool> {
         Some("true") => Some(true),
         Some("false") => Some(false),
         _ => {
-            sink.push(wrong_type(node, "`true` or `false`").hint("write exactly `true` or `false`"));
+            let near = matches!(node.scalar(), Some("yes" | "no" | "on" | "off" | "True" | "False" | "TRUE" | "FALSE"));
+            sink.wrong_value(node, "`true` or `false`", near.then(|| "write exactly `true` or `false`".to_owned()));
             None
         }
     }
@@ -87,7 +97,7 @@ pub fn integer<T: TryFrom<i64>>(node: &Node, range: RangeInclusive<i64>, sink: &
         (low, high) => format!("a whole number from {low} to {high}"),
     };
     let Some(text) = node.scalar() else {
-        sink.push(wrong_type(node, &wanted()));
+        sink.wrong_type(node, &wanted());
         return None;
     };
     let digits = text.strip_prefix('-').unwrap_or(text);
@@ -100,7 +110,7 @@ pub fn integer<T: TryFrom<i64>>(node: &Node, range: RangeInclusive<i64>, sink: &
             None
         }
         None => {
-            sink.push(node.span.error("wrong_type", format!("expected {}, found `{}`", wanted(), short(text))));
+            sink.wrong_type(node, &wanted());
             None
         }
     }
@@ -126,7 +136,7 @@ pub fn items<'a>(node: &'a Node, sink: &mut Sink) -> &'a [Node] {
     if let Value::Sequence(items) = &node.value {
         return items;
     }
-    sink.push(wrong_type(node, "a list"));
+    sink.wrong_type(node, "a list");
     &[]
 }
 
@@ -135,7 +145,7 @@ pub fn entries<'a>(node: &'a Node, sink: &mut Sink) -> &'a [(Key, Node)] {
     if let Value::Mapping(entries) = &node.value {
         return entries;
     }
-    sink.push(wrong_type(node, "a mapping"));
+    sink.wrong_type(node, "a mapping");
     &[]
 }
 
@@ -159,7 +169,7 @@ impl<'a> Fields<'a> {
     /// A mapping, or a finding that it is none.
     pub fn of(node: &'a Node, what: &'a str, sink: &mut Sink) -> Option<Fields<'a>> {
         let Value::Mapping(entries) = &node.value else {
-            sink.push(wrong_type(node, &format!("{what} (a mapping)")));
+            sink.wrong_type(node, &format!("{what} (a mapping)"));
             return None;
         };
         Some(Fields { what, span: &node.span, entries, known: Vec::new() })

@@ -47,6 +47,8 @@ pub enum Style {
     Plain,
     /// Quoted or a block, or the result of an interpolation: always text.
     Text,
+    /// A variable in it could not be filled in, which is a finding already: nothing more is said about it.
+    Broken,
 }
 
 /// A tag that Compose gives a meaning to.
@@ -110,9 +112,15 @@ impl Node {
     /// The text of a scalar that is not nothing.
     pub fn scalar(&self) -> Option<&str> {
         match &self.value {
+            Value::Scalar(_, Style::Broken) => None,
             Value::Scalar(text, _) if !self.is_null() => Some(text),
             _ => None,
         }
+    }
+
+    /// Is there a finding about this text already?
+    pub fn is_broken(&self) -> bool {
+        matches!(self.value, Value::Scalar(_, Style::Broken))
     }
 
     /// The value of a key, for mappings.

@@ -162,7 +162,7 @@ impl<'a> Builder<'a> {
         let span = Span { file: self.file.clone(), line: number(mark.line()).max(1), column: number(mark.col() + 1), length: 1 };
         Stop::from(match error.kind() {
             granit_parser::ErrorKind::UnknownAnchor => span.error("yaml_alias", "this alias names no anchor above it"),
-            _ if self.stack.len() >= self.limits.depth => self.too_deep(&span),
+            granit_parser::ErrorKind::RecursionLimitExceeded => self.too_deep(&span),
             _ => span.error("yaml_syntax", format!("this is not valid YAML: {}", error.info())),
         })
     }

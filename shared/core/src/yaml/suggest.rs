@@ -1,8 +1,9 @@
 //! "Did you mean": the nearest of the names that would have been right.
 
-/// The nearest name, if it is near enough to be a likely slip: one change in three characters, at most three.
+/// The nearest name, if it is near enough to be a likely slip: one change in three characters, at most three, and
+/// none in shorter names.
 pub fn did_you_mean<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let budget = (written.chars().count().max(3) / 3).min(3);
+    let budget = (written.chars().count() / 3).min(3);
     known
         .into_iter()
         .map(|name| (distance(written, name), name))
