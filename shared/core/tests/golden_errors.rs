@@ -3,6 +3,7 @@
 //! A case is `=== title`, files as `--- path` over a small good repo (`golden/base.txt` lists it), and `>>>` with
 //! what `render` says. `UPDATE_GOLDEN=1 cargo test -p tidegate-core --test golden_errors` writes the answers anew;
 //! read the difference before you commit it.
+#![allow(clippy::unwrap_used, reason = "a broken fixture is a failing test")]
 
 mod support;
 
