@@ -1,7 +1,7 @@
 //! `.env` files, by the rules of Compose: `KEY=value`, quotes, comments, `export`, values that use earlier ones.
 
 use super::interpolate::{Variables, interpolate};
-use crate::findings::{Finding, Place};
+use crate::findings::{Finding, Place, strange_characters};
 use crate::ids::RepoPath;
 use crate::yaml::Sink;
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 const VARIABLES_MAX: usize = 2_000;
 
 /// How values are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Format {
     /// Quotes, escapes, comments and variables.
     Compose,
@@ -25,6 +25,11 @@ pub(super) fn read(file: &RepoPath, bytes: &[u8], known: &Variables, format: For
         return BTreeMap::new();
     };
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let strange = strange_characters(file, text);
+    if !strange.is_empty() {
+        sink.extend(strange);
+        return BTreeMap::new();
+    }
     let mut reader =
         Reader { file, lines: text.split('\n').collect(), rest: text, line: 0, known: known.clone(), found: BTreeMap::new(), format };
     while let Some((number, line)) = reader.next_line() {
@@ -90,9 +95,6 @@ impl<'a> Reader<'a> {
             Format::Raw => value.to_owned(),
             Format::Compose => self.value(number, value)?,
         };
-        if let Some(c) = value.chars().find(|&c| c.is_control() && !matches!(c, '\n' | '\t' | '\r')) {
-            return Err(self.error(number, format!("the value of `{key}` holds the control character U+{:04X}", u32::from(c))));
-        }
         self.known.values.insert(key.to_owned(), value.clone());
         self.found.insert(key.to_owned(), value);
         Ok(())

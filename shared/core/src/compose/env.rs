@@ -4,16 +4,24 @@ use super::dotenv::{self, Format};
 use super::forms::{Separator, listed, pairs};
 use super::load::inside;
 use super::service::{Context, cut, word};
+use crate::ids::RepoPath;
 use crate::yaml::{Fields, Node, Sink, Value, text};
 use std::collections::BTreeMap;
 
-/// Largest environment of one service, in bytes.
-const ENVIRONMENT_MAX_BYTES: usize = 256 * 1024;
+/// Largest environment that files may make for all services of a stack together, in bytes.
+const ENVIRONMENT_MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// The env files of a stack, each read once, and what their uses add up to.
+#[derive(Debug, Default)]
+pub(super) struct EnvFiles {
+    read: BTreeMap<(RepoPath, Format), BTreeMap<String, String>>,
+    used_bytes: usize,
+}
 
 /// The variables of all `env_file`s; later files win.
 pub(super) fn files(context: &Context<'_>, node: &Node, sink: &mut Sink) -> BTreeMap<String, String> {
     let mut merged = BTreeMap::new();
-    let mut bytes = 0;
+    let mut known = context.env_files.borrow_mut();
     for item in listed(node) {
         let Some((path, required, format)) = entry(&item, sink) else { continue };
         let Some(written) = text(&path, sink) else { continue };
@@ -26,12 +34,14 @@ pub(super) fn files(context: &Context<'_>, node: &Node, sink: &mut Sink) -> BTre
         };
         match context.scope.files.get(&file) {
             Some(content) => {
-                bytes += content.bytes.len();
-                if bytes > ENVIRONMENT_MAX_BYTES {
-                    sink.push(path.span.error("too_large", format!("the files have more than {ENVIRONMENT_MAX_BYTES} bytes together")));
+                known.used_bytes = known.used_bytes.saturating_add(content.bytes.len());
+                if known.used_bytes > ENVIRONMENT_MAX_BYTES {
+                    let message = format!("the `env_file`s of this stack's services have more than {ENVIRONMENT_MAX_BYTES} bytes together");
+                    sink.push(path.span.error("too_large", message));
                     return merged;
                 }
-                merged.extend(dotenv::read(&file, &content.bytes, &context.scope.variables, format, sink));
+                let read = || dotenv::read(&file, &content.bytes, &context.scope.variables, format, sink);
+                merged.extend(known.read.entry((file.clone(), format)).or_insert_with(read).clone());
             }
             None if required => {
                 let finding = path.span.error("missing_file", format!("there is no file `{file}`"));

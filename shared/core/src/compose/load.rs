@@ -11,12 +11,12 @@ use crate::yaml::{COMPOSE_LIMITS, Node, Sink, Span, Value, hint_among, read, tex
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Most files that `include` and `extends` of one stack may read.
-const FILES_MAX: usize = 50;
+/// Most times that `include` and `extends` of one stack may read a file.
+const FILES_MAX: usize = 500;
 /// Longest chain of `include` or `extends`.
 const CHAIN_MAX: usize = 16;
-/// Most nodes that `extends` may copy in one stack.
-const COPIED_NODES_MAX: usize = 200_000;
+/// Most values of all files of a stack, what `include` and `extends` bring counted each time.
+const NODES_MAX: usize = 150_000;
 
 /// What a stack is read from.
 pub(super) struct Scope<'a> {
@@ -55,7 +55,7 @@ impl<'a> Scope<'a> {
 
 /// The merged tree of a stack; `None` when there is a finding that makes it useless.
 pub(super) fn load(scope: &Scope<'_>, sink: &mut Sink) -> Option<Node> {
-    let mut loader = Loader { scope, sink, read_files: 0, copied: 0, interpolated_left: TOTAL_MAX_BYTES };
+    let mut loader = Loader { scope, sink, trees: BTreeMap::new(), reads: 0, nodes: 0, interpolated_left: TOTAL_MAX_BYTES };
     let base_path = scope.folder.join("compose.yaml").ok()?;
     let Some(base) = loader.compose_file(&base_path)? else {
         let finding = Finding::error("empty_file", Place::file(base_path), "this Compose file is empty");
@@ -76,8 +76,10 @@ pub(super) fn load(scope: &Scope<'_>, sink: &mut Sink) -> Option<Node> {
 struct Loader<'a, 'b> {
     scope: &'a Scope<'a>,
     sink: &'b mut Sink,
-    read_files: usize,
-    copied: usize,
+    /// Files as written, each read once; none: empty or unusable, which is in the findings.
+    trees: BTreeMap<RepoPath, Option<Node>>,
+    reads: usize,
+    nodes: usize,
     interpolated_left: usize,
 }
 
@@ -94,32 +96,52 @@ impl Loader<'_, '_> {
         Some(Some(self.include(tree, variables, chain)?))
     }
 
-    /// A file as written, with variables filled in.
+    /// A file as written, with variables filled in. Outer `None`: unusable; inner: empty.
     fn raw_file(&mut self, path: &RepoPath, variables: &Variables) -> Option<Option<Node>> {
-        self.read_files += 1;
-        if self.read_files > FILES_MAX {
-            let message = format!("a stack may read at most {FILES_MAX} files by `include` and `extends`");
+        self.reads += 1;
+        if self.reads > FILES_MAX {
+            let message = format!("`include` and `extends` of a stack may read files {FILES_MAX} times");
             self.sink.push(Finding::error("too_many_files", Place::file(path.clone()), message));
             return None;
         }
+        if !self.trees.contains_key(path) {
+            let tree = self.read_tree(path)?;
+            self.trees.insert(path.clone(), tree);
+        }
+        let Some(tree) = self.trees.get(path).and_then(Option::as_ref) else { return Some(None) };
+        let (count, place) = (size(tree), tree.span.clone());
+        self.spend(count, &place)?;
+        let mut tree = self.trees.get(path).cloned().flatten()?;
+        interpolate_tree(&mut tree, variables, &mut self.interpolated_left, self.sink);
+        Some(Some(tree))
+    }
+
+    fn spend(&mut self, nodes: usize, span: &Span) -> Option<()> {
+        self.nodes = self.nodes.saturating_add(nodes);
+        if self.nodes <= NODES_MAX {
+            return Some(());
+        }
+        let message = format!("with what `include` and `extends` bring, this stack has more than {NODES_MAX} values");
+        self.sink.push(span.error("too_many_nodes", message));
+        None
+    }
+
+    fn read_tree(&mut self, path: &RepoPath) -> Option<Option<Node>> {
         let Some(file) = self.scope.files.get(path) else {
             self.sink.push(Finding::error("missing_file", Place::file(path.clone()), format!("there is no file `{path}`")));
             return None;
         };
-        let tree = match read(path, &file.bytes, &COMPOSE_LIMITS) {
-            Ok(tree) => tree,
+        match read(path, &file.bytes, &COMPOSE_LIMITS) {
+            Ok(Some(tree)) if !matches!(tree.value, Value::Mapping(_)) => {
+                self.sink.push(tree.span.error("wrong_type", format!("a Compose file is a mapping, found {}", tree.kind())));
+                None
+            }
+            Ok(tree) => Some(tree),
             Err(findings) => {
                 self.sink.extend(findings);
-                return None;
+                None
             }
-        };
-        let Some(mut tree) = tree else { return Some(None) };
-        if !matches!(tree.value, Value::Mapping(_)) {
-            self.sink.push(tree.span.error("wrong_type", format!("a Compose file is a mapping, found {}", tree.kind())));
-            return None;
         }
-        interpolate_tree(&mut tree, variables, &mut self.interpolated_left, self.sink);
-        Some(Some(tree))
     }
 
     /// A path that a file names, relative to that file, inside the stack's folder, and there.
@@ -199,11 +221,7 @@ impl Loader<'_, '_> {
             return None;
         }
         let base = self.extended(services, name, variables, chain)?;
-        self.copied += size(&base);
-        if self.copied > COPIED_NODES_MAX {
-            self.sink.push(target.span.error("too_many_nodes", format!("`extends` copies more than {COPIED_NODES_MAX} values")));
-            return None;
-        }
+        self.spend(size(&base), &target.span)?;
         Some(base)
     }
 

@@ -26,5 +26,5 @@ mod units;
 pub use image::InvalidImage;
 pub use model::*;
 pub use resolve::{resolve_stack, resolve_with_warnings};
-pub use support::{Attribute, Section, Support, attribute, attributes};
+pub use support::{Attribute, Section, Support, attribute, attributes, support_page};
 pub use units::{UnitError, duration_ms, nano_cpus, size_bytes};

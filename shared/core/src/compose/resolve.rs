@@ -9,6 +9,7 @@ use crate::files::RepoFiles;
 use crate::findings::{Finding, Place, has_errors, with_excerpts};
 use crate::ids::{EnvironmentName, ServiceName, StackName};
 use crate::yaml::{Fields, Key, Node, Sink, Span, Value, entries, hint_among, text};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Most services of a stack.
@@ -51,6 +52,7 @@ fn resolve(scope: &Scope<'_>, sink: &mut Sink) -> Option<StackModel> {
     let mut stack = StackModel { name: scope.name.clone(), services: BTreeMap::new(), networks: BTreeMap::new(), volumes: BTreeMap::new() };
     let mut places = Places::default();
     let mut inactive = BTreeSet::new();
+    let env_files = RefCell::default();
     for (key, node) in found {
         let name = match ServiceName::try_from(key.text.as_str()) {
             Ok(name) => name,
@@ -59,7 +61,7 @@ fn resolve(scope: &Scope<'_>, sink: &mut Sink) -> Option<StackModel> {
                 continue;
             }
         };
-        let service = service::read(&Context { scope, objects: &objects, name: &name }, (key, node), sink);
+        let service = service::read(&Context { scope, objects: &objects, name: &name, env_files: &env_files }, (key, node), sink);
         if !is_active(node, &profiles, sink) {
             inactive.insert(name);
             continue;

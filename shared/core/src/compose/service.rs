@@ -9,6 +9,7 @@ use super::units::{UnitError, duration_ms};
 use super::{deploy, env, health, limits, mounts, networks, ports, shell};
 use crate::ids::ServiceName;
 use crate::yaml::{Fields, Key, Node, Sink, Value, boolean, did_you_mean, integer, items, parsed, text};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most copies of a service on one host.
@@ -19,6 +20,7 @@ pub(super) struct Context<'a> {
     pub(super) scope: &'a Scope<'a>,
     pub(super) objects: &'a Objects,
     pub(super) name: &'a ServiceName,
+    pub(super) env_files: &'a RefCell<env::EnvFiles>,
 }
 
 /// Reads a service. What is wrong is in the sink; `None` only when there is no image to build on.

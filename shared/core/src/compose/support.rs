@@ -62,7 +62,15 @@ impl Section {
         Section::Knobs,
     ];
 
-    /// As messages and the documentation name it.
+    /// As the documentation heads it.
+    fn heading(self) -> String {
+        let title = self.title();
+        let title = title.strip_prefix("a ").unwrap_or(title);
+        let mut letters = title.chars();
+        letters.next().map_or_else(String::new, |first| format!("{}{}", first.to_uppercase(), letters.as_str()))
+    }
+
+    /// As messages name it.
     pub fn title(self) -> &'static str {
         match self {
             Section::Top => "a Compose file",
@@ -134,6 +142,62 @@ pub(super) fn judge(section: Section, (key, node): &(Key, Node)) -> Option<Resul
         Support::OnlyAs(value, ..) if node.scalar() == Some(value) || node.is_null() => Some(Ok(())),
         Support::Refused(reason, hint) | Support::OnlyAs(_, reason, hint) => {
             Some(Err(key.span.error("refused_attribute", format!("`{name}` is refused: {reason}")).hint(hint)))
+        }
+    }
+}
+
+/// The table as a page of the documentation.
+pub fn support_page() -> String {
+    let mut page = String::from(PAGE_HEAD);
+    for section in Section::ALL {
+        page.push_str(&format!("\n## {}\n\n| attribute | | |\n|---|---|---|\n", section.heading()));
+        for row in attributes().iter().filter(|row| row.section == section) {
+            page.push_str(&row.line());
+        }
+    }
+    page
+}
+
+const PAGE_HEAD: &str = "\
+# Compose support
+
+<!-- Generated from the table in shared/core/src/compose/support_table.rs; a test compares. Do not edit. -->
+
+What Tidegate does with each attribute of a Compose file. **works**: as in the Compose Specification. **differs**: taken,
+with the difference that is named. **refused**: an error with its place and this reason; nothing is ever ignored in
+silence. Keys that begin with `x-` are taken everywhere and mean nothing, except `x-tidegate` in a service.
+
+Beside attributes: YAML anchors, aliases and merge keys (`<<`) within a budget; `${X}` with `:-`, `-`, `:?`, `?`, `:+`, `+`, nested, and
+`$$`; one override file per environment, `compose.<environment>.yaml`, by Compose's merge rules with `!reset` and
+`!override`; `extends` and `include` of files inside the stack's folder. Variables come from `.env` and
+`.env.<environment>` of the stack and from nowhere else; one that is not set and has no default is an error.
+`compose.override.yaml` is for laptops and is not read.
+Values stay the text that was written: `VERSION: 1.10` is `1.10`, where Compose makes `1.1` of it.
+";
+
+impl Attribute {
+    fn line(&self) -> String {
+        let cell = |text: &str| text.replace('|', "\\|");
+        let (word, text) = match self.support {
+            Support::Works => ("works", String::new()),
+            Support::Differs(how) => ("differs", cell(how)),
+            Support::Refused(reason, hint) => ("refused", format!("{}; {}", cell(reason), cell(hint))),
+            Support::OnlyAs(value, reason, hint) => ("refused", format!("except `{value}`: {}; {}", cell(reason), cell(hint))),
+        };
+        format!("| `{}` | {word} | {text} |\n", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_attribute_stands_in_the_table_once() {
+        let mut seen = BTreeSet::new();
+        for row in attributes() {
+            assert!(seen.insert((row.section.title(), row.name)), "{} in {}", row.name, row.section.title());
         }
     }
 }

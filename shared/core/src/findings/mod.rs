@@ -7,6 +7,7 @@ pub use render::{Style, annotations, render};
 use crate::files::RepoFiles;
 use crate::ids::RepoPath;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -90,38 +91,31 @@ pub const EXCERPT_MAX_CHARS: usize = 200;
 
 /// Adds to each finding the line it names. Lines of `.env` files are cut to the variable's name: values may be secret.
 pub fn with_excerpts(mut findings: Vec<Finding>, files: &RepoFiles) -> Vec<Finding> {
-    for finding in findings.iter_mut().filter(|finding| finding.excerpt.is_none()) {
-        finding.excerpt = excerpt(&finding.place, files);
+    let mut lines_of: BTreeMap<RepoPath, Vec<&[u8]>> = BTreeMap::new();
+    for finding in findings.iter_mut().filter(|finding| finding.excerpt.is_none() && finding.place.line > 0) {
+        let path = &finding.place.file;
+        let Some(file) = files.get(path) else { continue };
+        if !lines_of.contains_key(path) {
+            lines_of.insert(path.clone(), file.bytes.split(|&b| b == b'\n').collect());
+        }
+        let index = usize::try_from(finding.place.line - 1).unwrap_or(usize::MAX);
+        finding.excerpt = lines_of.get(path).and_then(|lines| lines.get(index)).map(|line| excerpt(path, line));
     }
     findings
 }
 
-fn excerpt(place: &Place, files: &RepoFiles) -> Option<String> {
-    let index = usize::try_from(place.line).ok()?.checked_sub(1)?;
-    let file = files.get(&place.file)?;
-    let line = file.bytes.split(|&b| b == b'\n').nth(index)?;
-    let text = String::from_utf8_lossy(line);
+fn excerpt(path: &RepoPath, line: &[u8]) -> String {
+    /// Bytes that hold the characters of an excerpt, whatever they are.
+    const LINE_MAX_BYTES: usize = 4 * EXCERPT_MAX_CHARS + 3;
+    let text = String::from_utf8_lossy(line.get(..LINE_MAX_BYTES).unwrap_or(line));
     let text = text.trim_end_matches('\r').trim_start_matches('\u{feff}');
-    let shown = match (is_env_file(&place.file), text.split_once('=')) {
+    let visible = match (is_env_file(path), text.split_once('=')) {
         (true, Some((name, _))) => format!("{name}=…"),
         (true, None) => "…".to_owned(),
         (false, _) => text.chars().take(EXCERPT_MAX_CHARS).collect(),
     };
     // One column per character, and nothing that could rearrange the line on a screen.
-    Some(
-        shown
-            .chars()
-            .map(|c| {
-                if c == '\t' {
-                    ' '
-                } else if is_harmless(c) {
-                    c
-                } else {
-                    '\u{fffd}'
-                }
-            })
-            .collect(),
-    )
+    shown(&visible)
 }
 
 fn is_env_file(path: &RepoPath) -> bool {
@@ -138,4 +132,27 @@ pub fn is_harmless(c: char) -> bool {
         '\u{61c}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{2028}' | '\u{2029}' => false,
         c => !c.is_control(),
     }
+}
+
+/// A finding for each character of a text that [`is_harmless`] refuses, up to a limit.
+pub(crate) fn strange_characters(file: &RepoPath, source: &str) -> Vec<Finding> {
+    const SHOWN_MAX: usize = 20;
+    if source.chars().all(is_harmless) {
+        return Vec::new();
+    }
+    let places =
+        (1_u32..).zip(source.split('\n')).flat_map(|(line, text)| (1_u32..).zip(text.chars()).map(move |(column, c)| (line, column, c)));
+    let strange = places.filter(|&(_, _, c)| !is_harmless(c)).take(SHOWN_MAX);
+    strange.map(|(line, column, c)| strange_character(Place { file: file.clone(), line, column, length: 1 }, c)).collect()
+}
+
+/// The finding for a character that [`is_harmless`] refuses.
+pub(crate) fn strange_character(place: Place, c: char) -> Finding {
+    Finding::error("strange_character", place, format!("the invisible character U+{:04X} is not allowed", u32::from(c)))
+        .hint("remove it: it can make a file look different from what it says")
+}
+
+/// A line as it may be shown: nothing in it moves the cursor or reorders the text.
+fn shown(text: &str) -> String {
+    text.chars().map(|c| if c == '\t' { ' ' } else { c }).map(|c| if is_harmless(c) && c != '\r' { c } else { '\u{fffd}' }).collect()
 }

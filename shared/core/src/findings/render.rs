@@ -1,6 +1,6 @@
 //! Findings as text: for a terminal in the manner of rustc, and as annotations for GitHub's checks.
 
-use super::{Finding, Severity, with_excerpts};
+use super::{Finding, Severity, shown, with_excerpts};
 use crate::files::RepoFiles;
 use std::fmt::Write as _;
 
@@ -38,9 +38,20 @@ pub fn render(findings: &[Finding], files: &RepoFiles, style: Style) -> String {
         if index > 0 {
             out.push('\n');
         }
-        one(&mut out, finding, style);
+        one(&mut out, &visible(finding), style);
     }
     out
+}
+
+/// Names of files and words from files may hold anything.
+fn visible(finding: &Finding) -> Finding {
+    let lines = |text: &str| text.lines().map(shown).collect::<Vec<_>>().join(" ");
+    Finding {
+        message: lines(&finding.message),
+        hint: finding.hint.as_deref().map(lines),
+        excerpt: finding.excerpt.as_deref().map(lines),
+        ..finding.clone()
+    }
 }
 
 fn one(out: &mut String, finding: &Finding, style: Style) {
@@ -50,7 +61,8 @@ fn one(out: &mut String, finding: &Finding, style: Style) {
     };
     let place = &finding.place;
     let head = style.dress(colour, &format!("{word}[{}]", finding.code));
-    let position = if place.line == 0 { place.file.to_string() } else { format!("{}:{}:{}", place.file, place.line, place.column) };
+    let file = shown(place.file.as_str());
+    let position = if place.line == 0 { file } else { format!("{file}:{}:{}", place.line, place.column) };
     let margin = " ".repeat(place.line.max(1).to_string().len());
     let bar = style.dress(BLUE, "|");
     // Writing to a string cannot fail.

@@ -2,7 +2,7 @@
 
 use super::decode::{FINDINGS_MAX, Sink};
 use super::node::{Key, Node, Span, Style, Tag, Value};
-use crate::findings::{Finding, Place, is_harmless};
+use crate::findings::{Finding, Place, is_harmless, strange_character, strange_characters};
 use crate::ids::RepoPath;
 use granit_parser::{Event, Parser, ScalarStyle};
 use std::collections::{HashMap, HashSet};
@@ -41,35 +41,12 @@ pub fn read(file: &RepoPath, bytes: &[u8], limits: &Limits) -> Result<Option<Nod
         vec![Finding::error("not_utf8", place, "the file is not UTF-8 text").hint("save it as UTF-8")]
     })?;
     let source = source.strip_prefix('\u{feff}').unwrap_or(source);
-    let file = Arc::new(file.clone());
-    let strange = strange_characters(&file, source);
+    let strange = strange_characters(file, source);
     if !strange.is_empty() {
         return Err(strange);
     }
+    let file = Arc::new(file.clone());
     Builder::new(file, source, limits).run()
-}
-
-fn strange_characters(file: &Arc<RepoPath>, source: &str) -> Vec<Finding> {
-    const SHOWN_MAX: usize = 20;
-    if source.chars().all(is_harmless) {
-        return Vec::new();
-    }
-    let mut findings = Vec::new();
-    for (line, text) in (1_u32..).zip(source.split('\n')) {
-        for (column, c) in (1_u32..).zip(text.chars()).filter(|&(_, c)| !is_harmless(c)) {
-            let span = Span { file: file.clone(), line, column, length: 1 };
-            findings.push(strange_character(&span, c));
-            if findings.len() == SHOWN_MAX {
-                return findings;
-            }
-        }
-    }
-    findings
-}
-
-fn strange_character(span: &Span, c: char) -> Finding {
-    span.error("strange_character", format!("the invisible character U+{:04X} is not allowed", u32::from(c)))
-        .hint("remove it: it can make a file look different from what it says")
 }
 
 /// An open list or mapping.
@@ -260,7 +237,7 @@ impl<'a> Builder<'a> {
         let bytes = text.len();
         self.spend(1, bytes, &node.span)?;
         if let Some(c) = text.chars().find(|&c| !is_harmless(c)) {
-            self.complain(strange_character(&node.span, c))?;
+            self.complain(strange_character(node.span.place(), c))?;
         }
         self.anchored(anchor, &node, (1, bytes, 0))?;
         self.place(node)
