@@ -145,6 +145,7 @@ fn the_content_of_mounted_files_is_part_of_the_identity() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table, one entry per attribute")]
 fn an_override_merges_by_the_rules_of_each_attribute() {
     let base = r#"
 services:

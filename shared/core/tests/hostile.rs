@@ -144,6 +144,7 @@ fn a_stack_of_many_extends_includes_and_variables_stays_within_its_budget() {
 }
 
 /// Pieces of which wrong files are made more often than of random bytes.
+#[expect(clippy::too_many_lines, reason = "one list")]
 fn pieces() -> impl Strategy<Value = String> {
     let words = prop::sample::select(vec![
         "services",
