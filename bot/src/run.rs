@@ -2,8 +2,8 @@
 
 use crate::handle::{Handler, QUEUE_MAX};
 use crate::http::routes::{self, Shared};
-use crate::http::{self, Limits, events, guard::AllowedHosts};
-use crate::intake::Intake;
+use crate::http::{self, Limits, guard::AllowedHosts};
+use crate::intake::{self, Intake};
 use crate::metrics::Metrics;
 use crate::page::{self, Page};
 use crate::platforms::local::Local;
@@ -132,12 +132,17 @@ impl Parts<'_> {
         };
         let hosts = AllowedHosts::with_names(settings.page_hosts.clone());
         let page_settings = page::Settings { allowed_hosts: hosts.clone(), stop: stop.clone(), ..page::Settings::default() };
-        let page = Page::new(view, desk.clone(), page_settings);
+        let lines = (settings.local == Console::On).then(|| page::Lines { desk: desk.clone(), seen: seen.clone() });
+        let page = Page::new(view, desk, page_settings);
         let intake =
             Intake { audience: settings.audience.clone(), store, seen: seen.clone(), doors: doors.clone(), metrics: metrics.clone() };
-        let desk = (settings.local == Console::On).then_some(desk);
-        let shared = Shared { seen, waker, doors, desk, metrics, hosts };
-        let router = http::joined([page::router(page), events::router(Arc::new(intake)), routes::router(Arc::new(shared))]);
+        let shared = Shared { seen, waker, doors, metrics };
+        let router = http::joined([
+            page::router(page),
+            page::lines(lines, hosts),
+            intake::router(Arc::new(intake)),
+            routes::router(Arc::new(shared)),
+        ]);
         tasks.spawn(watcher.run(stop.clone()));
         tasks.spawn(rooms.run(stop.clone()));
         tasks.spawn(publisher.run(view_in, stop.clone()));

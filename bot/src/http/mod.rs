@@ -1,7 +1,6 @@
 //! Helpers for what listens: serving with time-outs and limits, headers and checks that keep browsers safe,
-//! server-sent events from a snapshot. The routes of the intake, of health and metrics; the page has its own.
+//! server-sent events from a snapshot. The routes of health and metrics; page and intake have their own.
 
-pub mod events;
 pub mod guard;
 pub mod routes;
 mod serve;

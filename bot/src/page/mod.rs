@@ -10,12 +10,14 @@ mod console;
 pub mod desk;
 mod fleet;
 mod layout;
+mod lines;
 mod parts;
 mod state;
 mod time;
 mod waits;
 mod words;
 
+pub use lines::{Lines, router as lines};
 pub use state::{Page, Settings};
 
 use crate::http::guard;

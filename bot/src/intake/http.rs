@@ -1,6 +1,6 @@
 //! `POST /events`: headers and body to the intake, its verdict to a status.
 
-use crate::intake::{Envelope, Intake, NotTaken};
+use super::{Envelope, Intake, NotTaken};
 use crate::tips::chain;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};

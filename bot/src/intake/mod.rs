@@ -1,5 +1,9 @@
 //! What hosts send: checked, made durable, answered, in this order. Nothing is answered before it is on the disk.
 
+mod http;
+
+pub use http::router;
+
 use crate::metrics::Metrics;
 use crate::rooms::Doors;
 use crate::store::{Store, Taken};
