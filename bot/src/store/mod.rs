@@ -23,12 +23,12 @@ const TABLES_VERSION: i64 = 2;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The file cannot be opened.
-    #[error("cannot open the store {path}")]
+    #[error("cannot open the store {path}: {why}")]
     Open {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: rusqlite::Error,
+        why: String,
     },
     /// An unusable file cannot be put aside.
     #[error("cannot put the unusable store {path} aside")]
@@ -50,6 +50,17 @@ pub enum StoreError {
     /// The writer is gone: the program stops.
     #[error("the store is closed")]
     Closed,
+}
+
+/// Why a file is put aside and built anew.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("its tables are version {found}, and this program writes version {TABLES_VERSION}")]
+    OtherVersion { found: i64 },
+    #[error("it is damaged: {0}")]
+    Damaged(String),
 }
 
 type Work = Box<dyn FnOnce(&Connection) -> Box<dyn FnOnce(Result<(), rusqlite::Error>) + Send> + Send>;
@@ -79,7 +90,7 @@ impl Store {
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "the store cannot be used and is built anew from git and the hosts' next reports");
                 put_aside(path)?;
-                connect(path).map_err(|source| StoreError::Open { path: path.to_owned(), source })?
+                connect(path).map_err(|why| StoreError::Open { path: path.to_owned(), why: why.to_string() })?
             }
         };
         let (jobs, queue) = mpsc::channel(QUEUE_MAX);
@@ -146,7 +157,7 @@ fn write_group(connection: &Connection, group: &mut Vec<Job>) {
     }
 }
 
-fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
+fn connect(path: &Path) -> Result<Connection, Unusable> {
     let connection = Connection::open(path)?;
     connection
         .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON;")?;
@@ -154,10 +165,10 @@ fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
     match version {
         0 => connection.execute_batch(&format!("BEGIN; {} PRAGMA user_version = {TABLES_VERSION}; COMMIT;", rows::TABLES))?,
         TABLES_VERSION => {}
-        _ => return Err(rusqlite::Error::InvalidQuery),
+        found => return Err(Unusable::OtherVersion { found }),
     }
     let healthy: String = connection.query_row("PRAGMA quick_check", [], |row| row.get(0))?;
-    if healthy == "ok" { Ok(connection) } else { Err(rusqlite::Error::InvalidQuery) }
+    if healthy == "ok" { Ok(connection) } else { Err(Unusable::Damaged(healthy)) }
 }
 
 fn put_aside(path: &Path) -> Result<(), StoreError> {
@@ -171,4 +182,53 @@ fn put_aside(path: &Path) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Activity;
+    use jiff::Timestamp;
+
+    fn line(what: &str) -> Activity {
+        Activity { at: Timestamp::UNIX_EPOCH, who: "alice".into(), actor: None, what: what.into(), commit: None, refused: false }
+    }
+
+    #[tokio::test]
+    async fn what_was_answered_is_there_after_a_restart_and_many_at_once_all_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bot.db");
+        let (store, writer) = Store::open(&path).unwrap();
+        let notes: Vec<String> = (0..200).map(|n| n.to_string()).collect();
+        let written = futures_util::future::join_all(notes.iter().map(|what| store.note(line(what)))).await;
+        assert!(written.into_iter().all(|written| written.is_ok()));
+        drop(store);
+        writer.join().unwrap();
+        let (store, _) = Store::open(&path).unwrap();
+        assert_eq!(store.activity(500).await.unwrap().len(), 200);
+    }
+
+    #[tokio::test]
+    async fn a_job_that_fails_takes_nothing_else_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, _writer) = Store::open(&folder.path().join("bot.db")).unwrap();
+        let bad = store.run(|connection| {
+            connection.execute("INSERT INTO activity (at, json) VALUES ('x', '{}')", [])?;
+            connection.execute("INSERT INTO nowhere VALUES (1)", [])
+        });
+        let (bad, good) = tokio::join!(bad, store.note(line("good")));
+        assert!(matches!(bad, Err(StoreError::Job(_))) && good.is_ok());
+        let kept: i64 = store.run(|c| c.query_row("SELECT COUNT(*) FROM activity", [], |row| row.get(0))).await.unwrap();
+        assert_eq!(kept, 1, "half of a job is never kept");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_used_is_put_aside_and_not_deleted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bot.db");
+        std::fs::write(&path, "this is no database at all, but long enough to be read as one".repeat(20)).unwrap();
+        let (store, _writer) = Store::open(&path).unwrap();
+        store.note(line("new")).await.unwrap();
+        assert!(folder.path().join("bot.db.unusable").exists());
+    }
 }
