@@ -1,4 +1,4 @@
-//! From a form to a [`Request`]: parsed once, at the door, with the exact commit and plan that the button meant.
+//! From a form to a `Request`: parsed once, at the door, with the exact commit and plan that the button meant.
 
 use crate::command::{Command, clean_reason};
 use crate::platforms::local::Asked;
