@@ -111,6 +111,25 @@ remove_objects() {
     done
 }
 
+# The demo's hosts have fixed names, so that one engine bears one demo at a time: what one from another folder left is
+# removed, and one that still runs is left alone.
+make_room() {
+    local other scope id
+    # The path in the pattern's brackets keeps pgrep from finding this line.
+    other=$(pgrep -af '[t]idegate agent --config .*/agent-(staging|production)\.toml' | head -n 1 || true)
+    if [ -n "$other" ]; then
+        bad "another demo runs on this machine: $other"
+        say "    Stop it with Ctrl-C where it was started, or with TIDEGATE_DEMO_DIR=its folder deploy/quickstart.sh --clean."
+        exit 1
+    fi
+    for scope in $(scopes); do
+        for id in $(docker ps -aq --filter "label=$scope"); do
+            docker rm -f -v "$id" >/dev/null && say "  removed a container of a demo from another folder: $id"
+        done
+    done
+    remove_objects
+}
+
 # Stops and removes a demo from before, if there is one.
 remove_demo() {
     [ -d "$DEMO" ] || return 0
@@ -149,7 +168,7 @@ merge_version() { # VERSION
 # What a person says in the chat console of the page; what came of it, as text.
 chat() { # PERSON LINE
     curl -fsS --max-time 40 -b "tidegate-person=$1" -H 'tidegate-live: 1' --data-urlencode "text=$2" "$PAGE/say" |
-        sed -e 's/<button[^>]*>[^<]*<[/]button>//g' -e 's/<[^>]*>//g' -e 's/&quot;/"/g' -e "s/&#39;/'/g" -e 's/  */ /g'
+        sed -e 's/<a [^>]*data-dismiss[^>]*>[^<]*<[/]a>//g' -e 's/<[^>]*>//g' -e 's/&quot;/"/g' -e "s/&#39;/'/g" -e 's/  */ /g'
     echo
 }
 
@@ -276,7 +295,7 @@ ${BOLD}It runs. Now it is your turn.${PLAIN}
 
   ${BOLD}Approve:${PLAIN} press the button on the page, or say it:
 
-      curl -s -b tidegate-person=bob --data-urlencode 'text=approve production' $PAGE/say
+      curl -s -b tidegate-person=bob -H 'tidegate-live: 1' --data-urlencode 'text=approve production' $PAGE/say
 
   ${BOLD}Roll back:${PLAIN} say ${BOLD}rollback shop production${PLAIN} on the page; or on the host itself, which works without git:
 
@@ -349,6 +368,7 @@ main() {
     INTERRUPTED=130
     trap on_interrupt INT TERM
     make_demo
+    make_room
     start_programs
     if [ $mode = script ]; then
         story
