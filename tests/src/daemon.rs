@@ -16,36 +16,6 @@ pub struct Daemon {
     program: Program,
     socket: PathBuf,
     folder: TempDir,
-    // After the program: a bridge in use cannot go.
-    _bridge: Bridge,
-}
-
-/// A bridge for the daemon's default network.
-///
-/// `--bridge=none` will not do: a daemon that is told so removes `docker0`, which belongs to the engine of this machine.
-#[derive(Debug)]
-struct Bridge {
-    name: String,
-}
-
-impl Bridge {
-    fn make() -> Result<Bridge> {
-        let number: u16 = rand::random();
-        // At most 15 characters, the limit of the kernel.
-        let bridge = Bridge { name: format!("tgtest{number:04x}") };
-        let address = format!("10.218.{}.1/24", number & 0xff);
-        let ip = |arguments: &[&str]| helper("ip", arguments, repository());
-        ip(&["link", "add", "name", &bridge.name, "type", "bridge"])?;
-        ip(&["address", "add", &address, "dev", &bridge.name])?;
-        ip(&["link", "set", &bridge.name, "up"])?;
-        Ok(bridge)
-    }
-}
-
-impl Drop for Bridge {
-    fn drop(&mut self) {
-        let _gone = helper("ip", &["link", "delete", &self.name], repository());
-    }
 }
 
 impl Daemon {
@@ -58,10 +28,13 @@ impl Daemon {
         let folder = tempfile::Builder::new().prefix("tgd").tempdir_in("/tmp")?;
         let at = |name: &str| folder.path().join(name);
         let socket = at("s");
-        let bridge = Bridge::make()?;
         // Settings of this machine's engine are not for this one, and would clash with the arguments.
         std::fs::write(at("daemon.json"), "{}")?;
-        let program = Program::new("dockerd", "dockerd".into(), at("log"))
+        let program = Program::new("dockerd", "unshare".into(), at("log"))
+            // A network namespace of its own: a second daemon in the machine's would take `docker0` away from the first,
+            // also when it is told to use no bridge or another one. Images are brought with `load`.
+            .arg("--net")
+            .arg("dockerd")
             .arg("--config-file")
             .arg(at("daemon.json"))
             .arg("--data-root")
@@ -72,14 +45,13 @@ impl Daemon {
             .arg(at("pid"))
             .arg("--host")
             .arg(format!("unix://{}", socket.display()))
-            // A bridge of its own and no rules of the packet filter: those belong to the engine of this machine.
-            .arg(format!("--bridge={}", bridge.name))
+            // Nor are rules of the packet filter needed.
             .arg("--iptables=false")
             .arg("--ip6tables=false")
             .arg("--default-address-pool=base=10.219.0.0/16,size=24")
             .arg("--containerd-namespace=tidegate-test")
             .arg("--log-level=warn");
-        let mut daemon = Daemon { program, socket, folder, _bridge: bridge };
+        let mut daemon = Daemon { program, socket, folder };
         daemon.come_back().await?;
         Ok(daemon)
     }

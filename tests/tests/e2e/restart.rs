@@ -7,6 +7,7 @@ use rand::{Rng, SeedableRng};
 use std::time::{Duration, Instant};
 use tidegate_tests::daemon::Daemon;
 use tidegate_tests::fleet::{Approvals, Environment, Shop, ShopService};
+use tidegate_tests::registry::ensure_demo_images;
 use tidegate_tests::wait::wait_until;
 use tidegate_tests::world::{Plan, ROLLOUT_LIMIT, World};
 
@@ -71,30 +72,49 @@ async fn settled(world: &World, version: u32) -> Result<(), String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn when_the_engine_comes_back_the_agent_brings_everything_up_again() -> Result<()> {
     let mut daemon = Daemon::start().await?;
+    ensure_demo_images()?;
+    for version in 1..=2 {
+        daemon.load(&local_image(version))?;
+    }
     let environments = vec![Environment::new("staging", Approvals::FollowTip)];
     let mut world = World::new(Plan::new(environments).on_engine(daemon.socket())).await?;
-    for version in 1..=2 {
-        world.registry.push_demo(version, "app", &version.to_string())?;
-    }
-    world.push_shop(&world.shop(1), "Run the shop at version 1")?;
+    world.push_shop(&local_shop(1), "Run the shop at version 1")?;
     world.agent("staging").program.start()?;
-    world.wait_serves("staging", 1).await;
+    wait_until(ROLLOUT_LIMIT, "version 1 runs", || runs(&world, 1)).await;
 
     daemon.go_away()?;
-    world.push_shop(&world.shop(2), "Run the shop at version 2, while the engine is away")?;
+    world.push_shop(&local_shop(2), "Run the shop at version 2, while the engine is away")?;
     wait_until(ROLLOUT_LIMIT, "the agent says that the engine is away", || async {
         let status = world.status("staging").await.map_err(|error| format!("{error:#}"))?.to_string();
         if status.contains("engine_unreachable") { Ok(()) } else { Err(status) }
     })
     .await;
     daemon.come_back().await?;
-    world.wait_serves("staging", 2).await;
+    wait_until(ROLLOUT_LIMIT, "version 2 runs", || runs(&world, 2)).await;
 
     // Only what was stopped from outside: nothing new in git.
     daemon.go_away()?;
     daemon.come_back().await?;
-    world.wait_serves("staging", 2).await;
+    wait_until(ROLLOUT_LIMIT, "version 2 runs again", || runs(&world, 2)).await;
     Ok(())
+}
+
+/// The second engine reaches no registry: its images are loaded.
+fn local_image(version: u32) -> String {
+    format!("tidegate-demo/app:{version}")
+}
+
+fn local_shop(version: u32) -> Shop {
+    Shop::of(vec![ShopService::new("web", &local_image(version)).line("pull_policy: never")])
+}
+
+/// `Ok` when exactly one container exists and runs this version. It has no address that could be asked from here.
+async fn runs(world: &World, version: u32) -> Result<(), String> {
+    let found = world.containers("staging").await.map_err(|error| format!("{error:#}"))?;
+    match found.as_slice() {
+        [one] if one.state == "running" && one.image == local_image(version) => Ok(()),
+        _ => Err(format!("{found:?}")),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
