@@ -140,7 +140,12 @@ pub fn way(environment: &EnvironmentName, stack: &StackName, record: &StackRecor
         choices.insert(0, released);
     }
     let chosen = match to {
-        None => choices.first().cloned().ok_or_else(|| Refusal::NothingBefore { stack: stack.clone() })?,
+        // What was left by hand is not where a second rollback leads.
+        None => choices
+            .iter()
+            .find(|choice| record.diverged.as_ref().is_none_or(|diverged| diverged.from != choice.content))
+            .cloned()
+            .ok_or_else(|| Refusal::NothingBefore { stack: stack.clone() })?,
         Some(wanted) => choices
             .iter()
             .find(|choice| is_meant(choice, wanted))

@@ -99,7 +99,7 @@ impl<E: Engine> StackTurn<'_, E> {
             Err(error) => return self.could_not(settled, words::chain(&error), target).await,
         };
         match outcome {
-            ApplyOutcome::Done if target.services.is_empty() => {
+            ApplyOutcome::Done if target.is_nothing() => {
                 self.write(state.removed(self.tools.clock.now())).await?;
                 Ok(StackEnd::Settled)
             }

@@ -55,12 +55,12 @@ impl Room {
         match self.context.mirror.commit(&committer, make).await {
             Ok(Committed::Pushed { commit, .. }) => {
                 let record = LockRecord { commit, lock };
-                self.look_again().await;
+                self.look_again().await?;
                 Ok(Landed::Yes(Box::new(record)))
             }
             Ok(Committed::Nothing { tip }) => Ok(Landed::Yes(Box::new(LockRecord { commit: tip, lock }))),
             Err(CommitError::Make(BranchMoved)) => {
-                self.look_again().await;
+                self.look_again().await?;
                 Ok(Landed::Moved)
             }
             Err(error) => Err(Trouble::Git { cause: commit_words(&error) }),
@@ -74,12 +74,10 @@ impl Room {
         Ok(Committer { identity: releases::bot_identity(bot), key: self.context.key.clone() })
     }
 
-    /// Polls and looks, so that what follows stands on the newest commit. What cannot be read now is read at the next turn.
-    pub(super) async fn look_again(&mut self) {
+    /// Polls and looks, so that what follows stands on the newest commit. Half a look is no ground for a commit: the try ends.
+    pub(super) async fn look_again(&mut self) -> Result<(), Trouble> {
         self.context.waker.poll_now().await;
-        if let Err(trouble) = self.look().await {
-            tracing::warn!(environment = %self.picture.name, trouble = %crate::words::trouble(&trouble), "could not look at the branch again");
-        }
+        self.look().await
     }
 }
 

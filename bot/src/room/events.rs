@@ -10,7 +10,7 @@ use tidegate_core::events::{
     Event, Failure, HostStatus, LocalRollback, Outcome, ReleaseOf, Repaired, RolloutFinished, RolloutProgress, RolloutStarted,
     TEXT_MAX_BYTES,
 };
-use tidegate_core::ids::{HostName, StackName};
+use tidegate_core::ids::{ContentId, HostName, StackName};
 use tidegate_core::lock::ReleaseKind;
 use tidegate_core::plan::OperationClass;
 
@@ -119,7 +119,7 @@ impl Room {
             && matches!(class, OperationClass::Release | OperationClass::Rollback)
         {
             let cause = cut(&failure.cause, LOG_LINE_MAX_CHARS);
-            self.undo_failed(&of.stack, &of.content, &format!("failed on {host}: {cause}")).await?;
+            self.undo_failed(&of, &format!("failed on {host}: {cause}")).await?;
         }
         if let Some(id) = self.card_id(&of) {
             let (stack, told) = (of.stack.clone(), outcome.clone());
@@ -171,7 +171,12 @@ impl Room {
     async fn local_rollback(&mut self, host: &HostName, back: &LocalRollback) -> Result<(), Trouble> {
         let stack = &back.from.stack;
         let reason = format!("rolled back on {host} by {}: {}", cut(&back.by, 80), cut(&back.reason, LOG_LINE_MAX_CHARS));
-        let known = self.picture.history.content(stack, &back.to.content).cloned();
+        // What is held stays out, also when one host went back to it: that is for people to decide.
+        let is_held = |content: &ContentId| {
+            let holds = self.picture.lock().map(|lock| lock.holds.as_slice()).unwrap_or_default();
+            holds.iter().any(|hold| hold.stops(stack, content, self.now()))
+        };
+        let known = self.picture.history.content(stack, &back.to.content).filter(|known| !is_held(&known.content)).cloned();
         let followed = match &known {
             Some(target) => {
                 let by_words = Some(format!("{}@{host}", cut(&back.by, 80)));

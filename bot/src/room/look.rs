@@ -10,7 +10,7 @@ use crate::releases::change_lines;
 use crate::request::Trouble;
 use crate::room::picture::candidate_ref;
 use crate::tips::Seen;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tidegate_core::candidate::{self, Candidate, Desired, Released, StackChange};
 use tidegate_core::compose::{self, StackModel};
@@ -47,7 +47,9 @@ impl Room {
         let mut history = (*self.picture.history).clone();
         history.read_up_to(&self.context.mirror, &self.picture.name, &head).await.map_err(|error| git_trouble(&error))?;
         self.picture.history = Arc::new(history);
-        let lock = seen.locks.get(&self.picture.name).cloned();
+        // A lock whose file was removed stays in force: its holds and its policy do not end by a deletion.
+        let last = || self.picture.history.records().first().map(|record| record.lock.clone());
+        let lock = seen.locks.get(&self.picture.name).cloned().or_else(last);
         let locked = match lock {
             Some(lock) => Some(self.locked(lock, &seen).await?),
             None => None,
@@ -294,8 +296,7 @@ impl Room {
     }
 
     async fn offer_anew(&mut self, candidate: &Candidate, open: Option<u64>) -> Result<(), Trouble> {
-        let since = self.picture.lock().map(|lock| lock.commit.clone());
-        let (commits, not_listed) = self.commits(since.as_ref(), &candidate.commit).await?;
+        let (commits, not_listed) = self.commits_of(candidate).await?;
         let now = self.now();
         let number = self.picture.next_number();
         let id = match open {
@@ -344,6 +345,22 @@ impl Room {
     }
 
     /// The commits between two states, ours left out; how many are not listed.
+    /// The commits that a candidate brings: since the lock's commit, or since an older one at which a stack that changes
+    /// stands. Otherwise who wrote what was rolled back and comes again would not count as its author.
+    async fn commits_of(&mut self, candidate: &Candidate) -> Result<(Vec<CommitLine>, usize), Trouble> {
+        let Some(lock) = self.picture.lock().cloned() else { return self.commits(None, &candidate.commit).await };
+        let changing = candidate.stacks.keys().filter_map(|stack| lock.stacks.get(stack)).map(|locked| &locked.commit);
+        let since: BTreeSet<CommitId> = changing.chain([&lock.commit]).cloned().collect();
+        let mut longest = (Vec::new(), 0);
+        for commit in since {
+            let found = self.commits(Some(&commit), &candidate.commit).await?;
+            if found.0.len() + found.1 >= longest.0.len() + longest.1 {
+                longest = found;
+            }
+        }
+        Ok(longest)
+    }
+
     async fn commits(&mut self, since: Option<&CommitId>, until: &CommitId) -> Result<(Vec<CommitLine>, usize), Trouble> {
         let log = self.context.mirror.log(since, until, COMMITS_READ_MAX).await.map_err(|error| git_trouble(&error))?;
         let keys: Vec<PublicKey> = self.bot_keys();

@@ -8,6 +8,7 @@ use crate::releases::{self, Told, WayBack, person_identity, signed_off};
 use crate::request::{Outcome, Refusal, RolledBack, Trouble};
 use std::collections::BTreeMap;
 use tidegate_core::candidate::{self, StackChange};
+use tidegate_core::events::ReleaseOf;
 use tidegate_core::ids::{ContentId, ReleaseNumber, StackName};
 use tidegate_core::lock::{Lock, LockedStack, ReleaseKind};
 use tidegate_core::repo::Person;
@@ -135,10 +136,15 @@ impl Room {
     }
 
     /// Makes git true after hosts said that a content failed: back to the last verified release, or a hold where there is none.
-    pub(super) async fn undo_failed(&mut self, stack: &StackName, content: &ContentId, reason: &str) -> Result<(), Trouble> {
+    ///
+    /// A late report of an earlier release says nothing of a later one with the same content: somebody released that anew.
+    pub(super) async fn undo_failed(&mut self, failed: &ReleaseOf, reason: &str) -> Result<(), Trouble> {
+        let (stack, content) = (&failed.stack, &failed.content);
         for _ in 0..TRIES_MAX {
             let Some(lock) = self.picture.lock().cloned() else { return Ok(()) };
-            let is_locked = lock.stacks.get(stack).is_some_and(|locked| locked.content == *content);
+            let is_meant =
+                |locked: &LockedStack| locked.content == *content && failed.release.is_none_or(|number| number == locked.release);
+            let is_locked = lock.stacks.get(stack).is_some_and(is_meant);
             let is_held = lock.holds.iter().any(|hold| hold.stack.as_ref() == Some(stack) && hold.content.as_ref() == Some(content));
             if !is_locked || is_held {
                 return Ok(());

@@ -265,11 +265,15 @@ fn chosen_order(service: &Service) -> ChosenOrder {
     }
 }
 
+fn nothing_content() -> ContentId {
+    ContentId::of_bytes(b"nothing")
+}
+
 impl DesiredStack {
     /// A stack of which nothing is left: what a removal aims at.
     pub fn nothing(stack: StackName, project: String, source: &Source) -> DesiredStack {
         DesiredStack {
-            content: ContentId::of_bytes(b"nothing"),
+            content: nothing_content(),
             commit: source.commit.clone(),
             release: source.release,
             services: Vec::new(),
@@ -278,6 +282,11 @@ impl DesiredStack {
             project,
             stack,
         }
+    }
+
+    /// Is this what a removal aims at? A stack of which no service belongs on this host is something else.
+    pub fn is_nothing(&self) -> bool {
+        self.content == nothing_content()
     }
 
     /// The repo files and folders that containers mount, with their identity.

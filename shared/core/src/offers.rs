@@ -116,6 +116,10 @@ fn everything_present(host: &ForHost<'_>, waiting: &Waiting) -> BTreeMap<StackNa
 }
 
 fn from_lock(locked: &LockBasis<'_>, host: &ForHost<'_>) -> BTreeMap<StackName, Offer> {
+    // A host that moved to another environment keeps what it has until a person looks.
+    if locked.lock.environment != *host.environment {
+        return unknown_host(host);
+    }
     let Some(me) = locked.repo.hosts.get(host.host).or(locked.newcomer).filter(|me| me.environment == *host.environment) else {
         return unknown_host(host);
     };

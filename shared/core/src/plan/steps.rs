@@ -241,7 +241,13 @@ impl<'a> Builder<'a> {
 
     /// Is nothing left to do for a container with the right content?
     fn is_done(&self, service: &DesiredService, wanted: &DesiredContainer, found: &ObservedContainer) -> bool {
-        let is_new = self.start.class == Some(OperationClass::Release) && !self.was_released(service, wanted);
+        // What a way back brings up must prove itself as well, also when the way back was interrupted; only jobs are not done again.
+        let proves_itself = match self.start.class {
+            Some(OperationClass::Release) => true,
+            Some(OperationClass::Rollback) => !service.one_shot,
+            Some(OperationClass::Repair | OperationClass::Abort) | None => false,
+        };
+        let is_new = proves_itself && !self.was_released(service, wanted);
         match found.state {
             ContainerState::Running => !is_new && (service.one_shot || found.health != Some(Health::Starting)),
             ContainerState::Restarting => !is_new,
