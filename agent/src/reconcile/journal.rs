@@ -103,7 +103,12 @@ impl StackState {
     /// The news that a rollback by hand is where it wanted to go.
     fn arrived_by_hand(&self, target: &DesiredStack, journal: Option<&JournalEntry>) -> Option<LocalRollback> {
         let diverged = self.memory.record.diverged.as_ref().filter(|diverged| diverged.to == target.content)?;
-        let from = journal?.from.clone()?;
+        let mut from = journal?.from.clone()?;
+        // Left in the midst of a rollout: what was left is that release, not the one before it.
+        if from.content != diverged.from {
+            from.content = diverged.from.clone();
+            from.release = None;
+        }
         Some(LocalRollback { from, to: self.of(target), by: diverged.by.clone(), reason: diverged.reason.clone() })
     }
 

@@ -262,8 +262,9 @@ fn the_only(planned: Plan) -> Option<StackPlan> {
     planned.stacks.into_iter().next().filter(|stack| stack.target.is_some())
 }
 
+/// One call that took too long is not the whole engine: the rollout's own patience decides then.
 fn is_away(error: &EngineError) -> bool {
-    matches!(error, EngineError::Unreachable { .. } | EngineError::TimedOut { .. })
+    matches!(error, EngineError::Unreachable { .. })
 }
 
 fn later(error: &EngineError) -> StackEnd {

@@ -198,6 +198,13 @@ fn what_cannot_be_told_leaves_everything_as_it_is() {
 }
 
 #[test]
+fn the_lock_of_another_environment_offers_nothing() {
+    let mut world = world().placed("shop", &[]).locked("shop").present(&["shop"]);
+    world.lock.environment = "staging".try_into().unwrap();
+    assert_eq!(shown(&world.by_lock()), ["shop: config_refused"]);
+}
+
+#[test]
 fn what_would_be_placed_waits_for_the_first_release() {
     let world = world().placed("shop", &[]);
     assert_eq!(shown(&world.offers(Basis::NoRelease { repo: &world.repo })), ["shop: no_release"]);

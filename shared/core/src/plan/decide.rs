@@ -215,7 +215,8 @@ fn blocked(stack: &StackInputs, offered: &DesiredStack, class: OperationClass, g
     if let Some(diverged) = record.diverged.as_ref().filter(|d| d.to != offered.content) {
         return Some(Waiting::Diverged { since: diverged.since, by: diverged.by.clone() });
     }
-    let continues = record.attempt.as_ref().is_some_and(|attempt| attempt.content == offered.content);
+    let continues =
+        record.attempt.as_ref().is_some_and(|attempt| attempt.content == offered.content && may_still_end(attempt, offered, now));
     if class == OperationClass::Rollback {
         return if continues { None } else { rollback_frozen(gates) };
     }
@@ -232,6 +233,12 @@ fn blocked(stack: &StackInputs, offered: &DesiredStack, class: OperationClass, g
 fn rollback_frozen(gates: &Gates) -> Option<Waiting> {
     let blocked = gates.calendar.rollback.as_ref()?;
     Some(Waiting::Frozen { until: blocked.until, rule: blocked.rule.name.clone() })
+}
+
+/// Is a rollout that began still within its budget? One that was cut off for longer asks the calendar again.
+fn may_still_end(attempt: &Attempt, offered: &DesiredStack, now: Timestamp) -> bool {
+    let budget_secs = i64::try_from(offered.budget_ms().saturating_mul(2).div_ceil(1000)).unwrap_or(i64::MAX);
+    now.as_second() < attempt.started_at.as_second().saturating_add(budget_secs)
 }
 
 /// Is the calendar against a start now? A rollout that began may end.

@@ -189,6 +189,28 @@ fn a_rollout_that_began_may_end_after_the_window_closed() {
 }
 
 #[test]
+fn a_rollout_that_was_cut_off_for_long_asks_the_calendar_again() {
+    let mut host = running(1);
+    let long_ago = "2026-11-19T12:00:00Z".parse().unwrap();
+    host.record.attempt = Some(Attempt { content: shop(2).content, release: None, started_at: long_ago, class: OperationClass::Release });
+    let plan = host.plan_for(offer(&shop(2)), closed(now()));
+    assert_eq!(plan.stacks[0].class, Some(OperationClass::Abort));
+    assert!(matches!(plan.stacks[0].waiting, Some(Waiting::WindowClosed { .. })));
+}
+
+#[test]
+fn an_interrupted_way_back_still_waits_until_it_is_ready() {
+    let mut host = running(1);
+    host.apply(&host.plan(&shop(2)));
+    let back = host.plan(&shop(1));
+    let started = back.steps.iter().rposition(|step| matches!(step.action, tidegate_core::plan::Action::Start { .. })).unwrap();
+    host.apply_some(&back, started + 1);
+    let again = text(&host.plan(&shop(1)));
+    assert!(again.contains("await ready shop-web-1"), "{again}");
+    assert!(again.contains("remove"), "{again}");
+}
+
+#[test]
 fn a_one_shot_runs_once_per_release_and_never_on_the_way_back() {
     let with_job = |version: u32| {
         let mut web = service(version);
