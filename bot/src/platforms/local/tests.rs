@@ -1,3 +1,5 @@
+//! The console as people meet it: who sees what, and what is said once.
+
 use super::*;
 use crate::notice::{News, Notice};
 use crate::people::Actor;
