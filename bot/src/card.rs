@@ -59,6 +59,9 @@ pub struct Card {
     pub timeline: Vec<Entry>,
     /// When it was first seen.
     pub created_at: Timestamp,
+    /// When a newer candidate took the place of what it offered; none: it offers what it always did.
+    #[serde(default)]
+    pub replaced_at: Option<Timestamp>,
 }
 
 /// A commit in one line.
@@ -266,6 +269,7 @@ impl Card {
             progress: Vec::new(),
             timeline: Vec::new(),
             created_at: now,
+            replaced_at: None,
         };
         card.tell(now, None, Happened::Offered { commit: candidate.commit.clone() });
         card
@@ -274,6 +278,20 @@ impl Card {
     /// Is it offered, or turned down, and not in git?
     pub fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Candidate | Stage::Rejected { .. })
+    }
+
+    /// When a candidate that people saw stopped being offered, released or withdrawn; none: it is open, or was never offered.
+    pub fn ended_at(&self) -> Option<Timestamp> {
+        let was_offered = self.timeline.iter().any(|entry| matches!(entry.what, Happened::Offered { .. } | Happened::Replaced { .. }));
+        let ends = |entry: &&Entry| matches!(entry.what, Happened::Locked { .. } | Happened::Withdrawn);
+        let end = self.timeline.iter().rev().find(ends).map(|entry| entry.at);
+        end.filter(|_| was_offered && !self.is_open())
+    }
+
+    /// Had this person a hand in what became of it?
+    pub fn knows(&self, person: &PersonName) -> bool {
+        let is_theirs = |entry: &Entry| matches!(&entry.who, Some(Who::Person { name }) if name == person);
+        self.approvals.iter().any(|approval| approval.by == *person) || self.timeline.iter().any(is_theirs)
     }
 
     /// A newer candidate takes the card: what people said about the earlier one is void.
@@ -285,6 +303,7 @@ impl Card {
         self.stage = Stage::Candidate;
         self.trouble = None;
         self.approvals.clear();
+        self.replaced_at = Some(now);
         self.tell(now, None, Happened::Replaced { commit: candidate.commit.clone(), voided });
     }
 

@@ -90,9 +90,10 @@ impl Handler {
     }
 
     async fn order(&self, request: &Request, environment: &EnvironmentName, what: What) -> (Outcome, Option<PersonName>) {
+        let asked_at = Timestamp::now();
         let command = what.word();
         let (answer, answered) = oneshot::channel();
-        let order = Order { actor: request.actor.clone(), what, answer };
+        let order = Order { actor: request.actor.clone(), what, asked_at, answer };
         let failed = |cause| (Outcome::Refused(Refusal::Failed { command, cause }), None);
         if self.doors.order(environment, order).is_err() {
             return failed(Trouble::Stopping);

@@ -9,6 +9,7 @@ use crate::notice::News;
 use crate::releases::{self, NotBuilt, ReleaseInputs, Told, change_lines, person_identity, signed_off, stack_list};
 use crate::request::{ApprovalCounted, CandidateRef, Committed, Outcome, Refusal, Resumed, Trouble};
 use crate::tips::chain;
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 use tidegate_core::calendar::State;
 use tidegate_core::candidate::{Candidate, Desired};
@@ -17,6 +18,9 @@ use tidegate_core::lock::{Hold, Lock};
 use tidegate_core::plan::Waiting;
 use tidegate_core::policy::{self, Consent, Tally};
 use tidegate_core::repo::Person;
+
+/// A candidate that took another's place less than this before a typed `approve` was hardly read by who typed it, in seconds.
+const READ_SECS: i64 = 10;
 
 /// Why a release was not made.
 enum NotReleased {
@@ -28,14 +32,27 @@ enum NotReleased {
     Trouble(Trouble),
 }
 
+/// Somebody who decides, and when they said so.
+pub(super) struct Asked<'a> {
+    pub(super) person: &'a Person,
+    pub(super) at: Timestamp,
+}
+
 impl Room {
     /// A person agrees. The approval is durable before the release is tried.
-    pub(super) async fn approve(&mut self, person: &Person, meant: &Meant) -> Outcome {
+    pub(super) async fn approve(&mut self, asked: &Asked<'_>, meant: &Meant) -> Outcome {
+        let person = asked.person;
         let card = match self.meant_card(meant) {
             Ok(card) => card.clone(),
             Err(refusal) => return Outcome::Refused(refusal),
         };
-        match self.may_approve(&card, person) {
+        let may = self.may_approve(&card, person);
+        if matches!(may, Ok(Counts::New))
+            && let Err(refusal) = self.was_seen(&card, asked, (meant, "approve"))
+        {
+            return Outcome::Refused(refusal);
+        }
+        match may {
             Ok(Counts::New) => {}
             Ok(Counts::Already) => return self.release_for(person, card.id, AfterApproval::Repeated).await,
             Err(refusal) => return Outcome::Refused(refusal),
@@ -107,6 +124,21 @@ impl Room {
             Ok(card)
         } else {
             Err(self.released_before(meant).unwrap_or_else(|| Refusal::Superseded { now: candidate_ref(card) }))
+        }
+    }
+
+    /// A typed `approve` names no commit: it means what the person saw. What took another candidate's place a moment ago they
+    /// may not have seen. Who ended that other one themselves knows.
+    fn was_seen(&self, card: &Card, asked: &Asked<'_>, (meant, command): (&Meant, &'static str)) -> Result<(), Refusal> {
+        if *meant != Meant::Current {
+            return Ok(());
+        }
+        let unread = |at: &Timestamp| asked.at.as_second().saturating_sub(at.as_second()) < READ_SECS;
+        let replaced = card.replaced_at.filter(|at| unread(at));
+        let ended = self.picture.cards.iter().filter(|other| other.id != card.id && !other.knows(&asked.person.name));
+        match replaced.or_else(|| ended.filter_map(Card::ended_at).filter(|at| unread(at)).max()) {
+            Some(at) => Err(Refusal::ChangedJustNow { now: candidate_ref(card), at, command }),
+            None => Ok(()),
         }
     }
 
@@ -271,12 +303,13 @@ impl Room {
     }
 
     /// A person says no.
-    pub(super) async fn reject(&mut self, person: &Person, meant: &Meant, reason: &str) -> Outcome {
+    pub(super) async fn reject(&mut self, asked: &Asked<'_>, meant: &Meant, reason: &str) -> Outcome {
+        let person = asked.person;
         let card = match self.meant_card(meant) {
             Ok(card) => card.clone(),
             Err(refusal) => return Outcome::Refused(refusal),
         };
-        if let Err(refusal) = self.may_decide(person, "reject") {
+        if let Err(refusal) = self.may_decide(person, "reject").and_then(|()| self.was_seen(&card, asked, (meant, "reject"))) {
             return Outcome::Refused(refusal);
         }
         if let Stage::Rejected { by, reason } = &card.stage {

@@ -344,7 +344,6 @@ impl Room {
         self.tell(key, news);
     }
 
-    /// The commits between two states, ours left out; how many are not listed.
     /// The commits that a candidate brings: since the lock's commit, or since an older one at which a stack that changes
     /// stands. Otherwise who wrote what was rolled back and comes again would not count as its author.
     async fn commits_of(&mut self, candidate: &Candidate) -> Result<(Vec<CommitLine>, usize), Trouble> {
@@ -361,6 +360,7 @@ impl Room {
         Ok(longest)
     }
 
+    /// The commits between two states, ours left out; how many are not listed.
     async fn commits(&mut self, since: Option<&CommitId>, until: &CommitId) -> Result<(Vec<CommitLine>, usize), Trouble> {
         let log = self.context.mirror.log(since, until, COMMITS_READ_MAX).await.map_err(|error| git_trouble(&error))?;
         let keys: Vec<PublicKey> = self.bot_keys();

@@ -66,6 +66,8 @@ pub struct Order {
     pub actor: Actor,
     /// What.
     pub what: What,
+    /// When: what changed since, or just before, the person may not have seen.
+    pub asked_at: Timestamp,
     /// Where the answer goes.
     pub answer: oneshot::Sender<(Outcome, Option<PersonName>)>,
 }
@@ -113,7 +115,7 @@ impl What {
 /// Which candidate a person meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Meant {
-    /// Whatever is offered now.
+    /// What is offered, by somebody who typed no more than that; refused where something else was offered a moment ago.
     Current,
     /// The one whose commit begins like this.
     Prefix(String),
@@ -272,7 +274,7 @@ impl Room {
         }
         let (outcome, person) = match self.person(&order.actor) {
             Err(refusal) => (Outcome::Refused(refusal), None),
-            Ok(person) => (self.carry_out(&person, &order.what).await, Some(person.name)),
+            Ok(person) => (self.carry_out(&person, &order).await, Some(person.name)),
         };
         if let Err(trouble) = self.keep().await {
             tracing::error!(environment = %self.picture.name, trouble = %words::trouble(&trouble), "what came of a command is not stored");
@@ -284,10 +286,11 @@ impl Room {
         self.turn().await;
     }
 
-    async fn carry_out(&mut self, person: &Person, what: &What) -> Outcome {
-        match what {
-            What::Approve(meant) => self.approve(person, meant).await,
-            What::Reject { meant, reason } => self.reject(person, meant, reason).await,
+    async fn carry_out(&mut self, person: &Person, order: &Order) -> Outcome {
+        let asked = decide::Asked { person, at: order.asked_at };
+        match &order.what {
+            What::Approve(meant) => self.approve(&asked, meant).await,
+            What::Reject { meant, reason } => self.reject(&asked, meant, reason).await,
             What::Rollback { stack, to, reason } => {
                 self.roll_back(person, &rollback::Wish { stack, to: *to, reason: reason.as_deref() }).await
             }

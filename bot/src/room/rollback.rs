@@ -85,6 +85,10 @@ impl Room {
         let ways = self.picture.ways_back(wish.stack, self.now()).ok_or_else(|| Refusal::NoRelease { environment: environment.clone() })?;
         let Some(asked) = wish.to else {
             let target = ways.last_verified();
+            if let Some(brought) = self.way_back_to(wish.stack) {
+                let (by, further) = (brought.lock.requested_by.clone(), target.map(|target| target.locked.release));
+                return Err(Refusal::BackAlready { environment, stack, at: current.release, by, further });
+            }
             return target.map(|target| target.locked).ok_or(Refusal::NothingEarlier { environment, stack });
         };
         let targets = ways.open_numbers();
@@ -167,12 +171,16 @@ impl Room {
 
     /// Was the locked content of this stack itself put there by a way back?
     pub(super) fn came_by_way_back(&self, stack: &StackName) -> bool {
-        let Some(lock) = self.picture.lock() else { return false };
+        self.way_back_to(stack).is_some()
+    }
+
+    /// The way back that put the locked content of this stack in place, if it was one.
+    fn way_back_to(&self, stack: &StackName) -> Option<&LockRecord> {
         let content = |lock: &Lock| lock.stacks.get(stack).map(|locked| locked.content.clone());
-        let current = content(lock);
+        let current = content(self.picture.lock()?);
         let records = self.picture.history.records().iter();
         let brought = records.take_while(|record| content(&record.lock) == current).last();
-        brought.is_some_and(|record| crate::history::is_way_back(record.lock.kind))
+        brought.filter(|record| crate::history::is_way_back(record.lock.kind))
     }
 
     async fn hold_failed(&mut self, base: &Lock, stack: &StackName, reason: &str) -> Result<bool, Trouble> {

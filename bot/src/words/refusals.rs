@@ -45,6 +45,16 @@ pub fn refusal(refusal: &Refusal, now: Timestamp) -> String {
             current.environment,
             current.commit.short()
         ),
+        Refusal::ChangedJustNow { now: current, at, command } => format!(
+            "Nothing was done: what {} offers changed {}, and you may not have seen it. It is {} at {} now. Look at it, then `{command} {} {}`{}.",
+            current.environment,
+            time::ago(*at, now),
+            waits::candidate(current),
+            current.commit.short(),
+            current.environment,
+            current.commit.short(),
+            if *command == "reject" { " with the reason" } else { "" }
+        ),
         Refusal::AlreadyReleased { release, environment } => {
             format!("That is released already: {environment} is at {}.", history_words(release, now))
         }
@@ -63,6 +73,14 @@ pub fn refusal(refusal: &Refusal, now: Timestamp) -> String {
         ),
         Refusal::AlreadyThere { environment, stack, release } => {
             format!("{stack} in {environment} has the content of release {release} already. Nothing was done.")
+        }
+        Refusal::BackAlready { environment, stack, at, by, further } => {
+            let by = by.as_ref().map(|by| format!(", by {by}")).unwrap_or_default();
+            let next = match further {
+                Some(further) => format!("To go further: `rollback {stack} {environment} to {further}`."),
+                None => "There is no earlier verified release to go to.".to_owned(),
+            };
+            format!("{stack} in {environment} is back on release {at} already{by}. Nothing was done. {next}")
         }
         Refusal::UnknownRelease { environment, stack, asked, targets } => {
             format!("Release {asked} of {environment} did not bring any content of {stack}. {}", where_to(targets))

@@ -44,6 +44,7 @@ async fn everything_it_keeps_can_be_deleted() {
     world.merge("bob", "2").await;
     world.release_verified("production", "2").await;
     world.say("carol", "rollback shop production slow").await;
+    world.until("staging follows by itself", || world.version("staging") == "web:2").await;
     let before = (world.lock("staging"), world.lock("production"), world.subjects().await);
     world.stop().await;
     world.forget();

@@ -96,3 +96,26 @@ async fn what_could_not_be_checked_is_no_verdict() {
     assert_eq!(world.lock("production"), lock);
     world.stop().await;
 }
+
+#[tokio::test]
+async fn a_late_report_of_an_earlier_release_does_not_take_back_what_was_released_anew() {
+    let mut world = World::new(Plan { hosts: 2, ..Plan::default() }).await;
+    world.release_verified("production", "1").await;
+    let first = world.of("production");
+    world.merge("bob", "2").await;
+    world.until_told("Needs approval: release 2").await;
+    world.say("alice", "approve production").await;
+    let restored = Restored::Previous { release: first.release, content: first.content.clone() };
+    let report = failed(&world, restored);
+    world.host_says("web-1", report.clone()).await;
+    world.until("git went back", || world.version("production") == "web:1").await;
+    // It was the network, somebody finds, and releases the same content anew.
+    world.say("alice", "resume shop production").await;
+    let words = world.say("alice", "approve production").await;
+    assert!(words.starts_with("Release 5 (shop) of production is released"), "{words}");
+    // The second host was away and tells only now how release 2 went there.
+    world.host_says("web-2", report).await;
+    world.settled().await;
+    assert_eq!((world.version("production"), world.lock("production").unwrap().release.0), ("web:2".to_owned(), 5));
+    world.stop().await;
+}

@@ -69,7 +69,7 @@ async fn an_approval_is_kept_while_the_registry_is_away_and_the_release_follows_
             picture.open_card().is_some_and(|card| card.commits.iter().any(|commit| commit.subject == "from a registry"))
         })
         .await;
-    let reply = world.reply("alice", "approve production").await;
+    let reply = world.reply("alice", &world.approve("production")).await;
     let cause = match &reply.outcome {
         Outcome::Refused(Refusal::KeptButNotReleased { cause, .. }) => cause,
         other => panic!("{other:?}"),

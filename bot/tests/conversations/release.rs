@@ -160,7 +160,7 @@ async fn a_person_who_is_only_at_the_tip_has_no_rights_yet_and_is_told_so() {
     world.say("alice", "approve production").await;
     world.merge("alice", "3").await;
     world.until_told("Needs approval: release 3 (shop)").await;
-    let words = world.say("mallory", "approve production").await;
+    let words = world.say("mallory", &world.approve("production")).await;
     assert!(words.starts_with("Release 3 (shop) of production is released"), "{words}");
     world.stop().await;
 }

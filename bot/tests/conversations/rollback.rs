@@ -140,3 +140,44 @@ async fn a_rollback_on_a_host_that_git_has_passed_is_a_question_to_people() {
     assert_eq!(world.version("production"), "web:3");
     world.stop().await;
 }
+
+#[tokio::test]
+async fn a_hosts_own_way_back_to_held_content_is_not_followed() {
+    let mut world = World::new(Plan::default()).await;
+    world.release_verified("production", "1").await;
+    world.merge("bob", "2").await;
+    world.release_verified("production", "2").await;
+    let bad = world.of("production");
+    world.say("carol", "rollback shop production it loses carts").await;
+    let back = LocalRollback { from: world.of("production"), to: bad, by: "root".into(), reason: "I like it".into() };
+    world.host_says("web-1", Event::LocalRollback(back)).await;
+    world.until_told("git has moved on since").await;
+    assert_eq!((world.version("production"), world.lock("production").unwrap().release.0), ("web:1".to_owned(), 3));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_second_bare_rollback_goes_no_further_and_says_how_to() {
+    let mut world = World::new(Plan::default()).await;
+    for version in ["1", "2", "3"] {
+        if version != "1" {
+            world.merge("bob", version).await;
+        }
+        world.release_verified("production", version).await;
+    }
+    // Two people on call at once: one way back.
+    let (first, second) = tokio::join!(world.reply("alice", "rollback shop"), world.reply("bob", "rollback shop"));
+    let refusals: Vec<&str> = [&first, &second].iter().filter(|reply| refused(reply)).map(|reply| reply.words.as_str()).collect();
+    assert_eq!(refusals.len(), 1, "{} / {}", first.words, second.words);
+    assert!(refusals[0].starts_with("shop in production is back on release 2 already, by "), "{}", refusals[0]);
+    assert!(refusals[0].ends_with("To go further: `rollback shop production to 1`."), "{}", refusals[0]);
+    let lock = world.lock("production").unwrap();
+    let reply = world.reply("carol", "rollback shop production").await;
+    assert!(matches!(reply.outcome, Outcome::Refused(Refusal::BackAlready { .. })), "{}", reply.words);
+    assert_eq!(world.lock("production").unwrap(), lock);
+    let words = world.say("carol", "rollback shop production to 1").await;
+    assert!(words.contains("goes back from release 2 to release 1"), "{words}");
+    let words = world.say("carol", "rollback shop production").await;
+    assert!(words.contains("is back on release 1 already, by carol") && words.contains("no earlier verified release"), "{words}");
+    world.stop().await;
+}

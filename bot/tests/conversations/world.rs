@@ -42,11 +42,13 @@ pub struct Plan {
     pub approvals: &'static str,
     /// Hosts of production.
     pub hosts: u32,
+    /// The bot looks at the branch this often by itself.
+    pub poll: Duration,
 }
 
 impl Default for Plan {
     fn default() -> Plan {
-        Plan { approvals: "{ count: 1, roles: [engineer] }", hosts: 1 }
+        Plan { approvals: "{ count: 1, roles: [engineer] }", hosts: 1, poll: Duration::from_millis(100) }
     }
 }
 
@@ -58,6 +60,7 @@ pub struct World {
     bot_key: SigningKey,
     sequence: std::sync::atomic::AtomicU64,
     rewritten: bool,
+    poll: Duration,
     pub bot: Option<Bot>,
 }
 
@@ -101,7 +104,7 @@ impl World {
         create_bare(&folder.path().join("repo.git"), &first).unwrap();
         let remote = RemoteSettings::new(folder.path().join("repo.git").display().to_string(), "main");
         let people = Mirror::open(&folder.path().join("people.git"), remote).await.unwrap();
-        World { folder, people, keys, bot_key, sequence: 1.into(), rewritten: false, bot: None }
+        World { folder, people, keys, bot_key, sequence: 1.into(), rewritten: false, poll: plan.poll, bot: None }
     }
 
     fn state(&self) -> PathBuf {
@@ -115,7 +118,7 @@ impl World {
         let mirror = Mirror::open(&self.state().join("mirror.git"), remote).await.unwrap();
         let (store, writer) = Store::open(&self.state().join("bot.db")).unwrap();
         let (watcher, waker, seen) =
-            Watcher::new(Watched { mirror: mirror.clone(), branch: "main".into(), store: store.clone() }, Duration::from_millis(100));
+            Watcher::new(Watched { mirror: mirror.clone(), branch: "main".into(), store: store.clone() }, self.poll);
         let (changed, outbox, metrics) = (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(Metrics::default()));
         let context = Context {
             mirror,
@@ -181,17 +184,24 @@ impl World {
 
     /// A person pushes.
     pub async fn push(&self, person: &str, subject: &str, files: &[(&str, &str)]) -> CommitId {
-        let identity = Identity::new(person, &format!("{person}@example.org"));
-        let committer = Committer { identity: identity.clone(), key: SigningKey::generate().unwrap() };
-        let make = |_: &CommitId, _: &RepoFiles| {
-            let writes = files.iter().map(|(path, text)| (path.parse().unwrap(), Some(text.as_bytes().to_vec()))).collect();
-            Ok::<_, std::convert::Infallible>(Some(Change { writes, message: format!("{subject}\n"), author: identity.clone() }))
-        };
-        let commit = self.people.commit(&committer, make).await.unwrap().commit().clone();
+        let files: Vec<(&str, Option<&str>)> = files.iter().map(|(path, text)| (*path, Some(*text))).collect();
+        let commit = self.push_unseen(person, subject, &files).await;
         if let Some(bot) = &self.bot {
             bot.waker.poll_now().await;
         }
         commit
+    }
+
+    /// A person pushes, and the bot finds it when it looks by itself. A file without a text is removed.
+    pub async fn push_unseen(&self, person: &str, subject: &str, files: &[(&str, Option<&str>)]) -> CommitId {
+        let identity = Identity::new(person, &format!("{person}@example.org"));
+        let committer = Committer { identity: identity.clone(), key: SigningKey::generate().unwrap() };
+        let make = |_: &CommitId, _: &RepoFiles| {
+            let text = |text: &&str| text.as_bytes().to_vec();
+            let writes = files.iter().map(|(path, new)| (path.parse().unwrap(), new.as_ref().map(text))).collect();
+            Ok::<_, std::convert::Infallible>(Some(Change { writes, message: format!("{subject}\n"), author: identity.clone() }))
+        };
+        self.people.commit(&committer, make).await.unwrap().commit().clone()
     }
 
     /// A person merges a version of the shop.
@@ -212,6 +222,12 @@ impl World {
     /// A person types; what the bot answers.
     pub async fn say(&self, person: &str, line: &str) -> String {
         self.reply(person, line).await.words
+    }
+
+    /// What somebody types who has read the newest candidate.
+    pub fn approve(&self, environment: &str) -> String {
+        let picture = self.picture(environment);
+        format!("approve {environment} {}", picture.open_card().expect("a candidate").subject.commit.short())
     }
 
     pub fn picture(&self, environment: &str) -> Arc<Picture> {
@@ -315,10 +331,14 @@ impl World {
     /// Releases what waits and has every host of the environment verify it.
     pub async fn release_verified(&self, environment: &str, version: &str) {
         let image = format!("web:{version}");
-        let wanted = || self.picture(environment).waiting(Timestamp::now()).is_some();
+        let has_looked = |picture: &Picture| picture.seen.head_id() == self.bot().seen.borrow().head_id();
+        let wanted = || {
+            let picture = self.picture(environment);
+            has_looked(&picture) && picture.waiting(Timestamp::now()).is_some()
+        };
         if self.version(environment) != image {
             self.until("a candidate waits", wanted).await;
-            let reply = self.reply("alice", &format!("approve {environment}")).await;
+            let reply = self.reply("alice", &self.approve(environment)).await;
             assert!(matches!(reply.outcome, Outcome::Released(_)), "{}", reply.words);
         }
         let hosts: Vec<String> = self.keys.keys().filter(|host| host.starts_with("web-")).cloned().collect();
