@@ -1,5 +1,7 @@
 //! Every word that the agent says to people: steps, reasons, waits, ends. Code elsewhere passes enums.
 
+pub mod preview;
+
 use crate::driver::{Rolled, Way};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;

@@ -61,12 +61,13 @@ fn a_plan_shows_each_step_and_can_tell_changes_by_its_exit_code() {
     let path = folder.path().to_str().unwrap();
     let (code, out, err) = tidegate(&["plan", path]);
     assert_eq!(code, 0, "{err}");
-    assert!(out.contains("web-1 (production)") && out.contains("create shop-web-1-") && out.contains("releases may start now"), "{out}");
+    assert!(out.contains("production follows the branch") && out.contains("+ web") && out.contains("goes out: at once"), "{out}");
     assert_eq!(tidegate(&["plan", path, "--detailed-exitcode"]).0, 2);
     let (_, out, _) = tidegate(&["plan", path, "--output", "json"]);
     let json: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(json["format"], 1);
-    assert_eq!(json["hosts"][0]["plan"]["stacks"][0]["class"], "release");
+    assert_eq!(json["environments"][0]["hosts"][0]["plan"]["stacks"][0]["class"], "release");
+    assert!(!out.contains("environment\": {"), "no value of a variable stands in it: {out}");
     let (code, _, err) = tidegate(&["plan", path, "--host", "web-9"]);
     assert!(code == 64 && err.contains("web-1"), "{err}");
 }
@@ -82,7 +83,7 @@ fn a_plan_against_a_recorded_observation_names_what_differs() {
     std::fs::write(&observed, host.to_string()).unwrap();
     let (code, out, err) = tidegate(&["plan", path, "--host", "web-1", "--observed", observed.to_str().unwrap()]);
     assert_eq!(code, 0, "{err}");
-    assert!(out.contains("remove shop-web-1-00000000"), "{out}");
+    assert!(out.contains("~ web") && out.contains("replace"), "{out}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Where `validate` and `plan` read a config repo: a folder with files, or a git repository at a commit.
+//! Where `validate`, `plan` and `render` read a config repo: a folder with files, or a git repository at a commit.
 
 use super::exit::UsageError;
 use anyhow::{Context, anyhow};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tidegate_core::files::{FILE_MAX_BYTES, FILES_MAX, File, RepoFiles, TOTAL_MAX_BYTES};
 use tidegate_core::ids::{CommitId, RepoPath};
-use tidegate_git::{Mirror, RemoteSettings};
+use tidegate_git::{GitError, Mirror, Reader, RemoteSettings};
 
 /// What belongs to a config repo; other folders beside them are not read.
 const PARTS: [&str; 5] = ["tidegate.yaml", "environments", "hosts", "stacks", "releases"];
@@ -17,65 +17,101 @@ pub(super) struct Source {
     pub(super) files: Arc<RepoFiles>,
     /// The commit, if they come from git.
     pub(super) commit: Option<CommitId>,
-    /// The history, if there is one beside the files; in a folder that goes when this goes.
-    pub(super) history: Option<Mirror>,
-    _temporary: Option<Temporary>,
+    /// What other commits are read from.
+    pub(super) history: History,
+}
+
+/// The history beside the files.
+pub(super) enum History {
+    /// There is none.
+    Nothing,
+    /// A repository on this machine.
+    Here(Box<Reader>),
+    /// A remote one, by our copy of it.
+    Remote(Copy),
+}
+
+/// A mirror in a folder that goes with it.
+pub(super) struct Copy {
+    mirror: Mirror,
+    _temporary: Temporary,
+}
+
+impl History {
+    /// The commit of that name, and its files.
+    pub(super) async fn named(&mut self, name: &str) -> anyhow::Result<(CommitId, Arc<RepoFiles>)> {
+        let commit = match self {
+            History::Nothing => return Err(UsageError(format!("there is no git repository here that could hold `{name}`")).into()),
+            History::Here(reader) => reader.resolve(name).map_err(|error| UsageError(error.to_string()))?,
+            History::Remote(..) => CommitId::try_from(name).map_err(|_| {
+                UsageError(format!("`{name}`: of a repository behind a URL only whole commit ids are known; in a clone any name works"))
+            })?,
+        };
+        let files = self.files(&commit).await?;
+        Ok((commit, files))
+    }
+
+    /// The files at a commit.
+    pub(super) async fn files(&mut self, commit: &CommitId) -> anyhow::Result<Arc<RepoFiles>> {
+        let read = match self {
+            History::Nothing => return Err(anyhow!("there is no git history here that could hold commit {}", commit.short())),
+            History::Here(reader) => reader.files(commit),
+            History::Remote(copy) => match copy.mirror.ensure(commit).await {
+                Ok(()) => copy.mirror.files(commit).await,
+                Err(error) => Err(error),
+            },
+        };
+        read.map_err(|error| match error {
+            GitError::MissingCommit { .. } => UsageError(format!(
+                "commit {} is not in this clone: bring its history with `git fetch --unshallow` (in a pipeline: `fetch-depth: 0`)",
+                commit.short()
+            ))
+            .into(),
+            other => other.into(),
+        })
+    }
 }
 
 /// Reads `PATH`, `PATH@COMMIT` or `URL[@COMMIT]`.
 pub(super) async fn read(text: &str, branch: &str) -> anyhow::Result<Source> {
-    let (place, commit) = match text.rsplit_once('@') {
-        Some((place, commit)) if commit.len() == 40 && !Path::new(text).exists() => {
-            (place, Some(CommitId::try_from(commit).map_err(|error| UsageError(error.to_string()))?))
+    let (place, name) = match text.rsplit_once('@') {
+        Some((place, name)) if !Path::new(text).exists() && (Path::new(place).is_dir() || CommitId::try_from(name).is_ok()) => {
+            (place, Some(name))
         }
         _ => (text, None),
     };
     let path = Path::new(place);
-    let is_bare = path.join("HEAD").is_file() && path.join("objects").is_dir();
-    if commit.is_none() && path.is_dir() && !is_bare {
-        return folder(path, branch).await;
+    if path.is_dir() {
+        return on_this_machine(path, branch, name).await;
     }
-    if !path.exists() && !place.contains("://") {
+    if !place.contains("://") {
         return Err(UsageError(format!("{place} is not there; name a folder, a git repository or its URL")).into());
     }
-    let is_work_tree = path.join(".git").exists();
-    let url = if is_work_tree {
-        absolute(&path.join(".git"))?
-    } else if path.exists() {
-        absolute(path)?
-    } else {
-        place.to_owned()
+    from_remote(place, branch, name).await
+}
+
+async fn on_this_machine(path: &Path, branch: &str, name: Option<&str>) -> anyhow::Result<Source> {
+    let is_bare = path.join("HEAD").is_file() && path.join("objects").is_dir();
+    let mut history = match Reader::open(path) {
+        Ok(Some(reader)) => History::Here(Box::new(reader)),
+        Ok(None) => History::Nothing,
+        // A folder is a config repo also when the `.git` in it is broken; whoever needs the history is told.
+        Err(error) if name.is_some() || is_bare => return Err(error.into()),
+        Err(_) => History::Nothing,
     };
-    from_git(&url, branch, commit).await
+    let name = name.or(is_bare.then_some(branch));
+    let Some(name) = name else { return Ok(Source { files: Arc::new(walk(path)?), commit: None, history }) };
+    let (commit, files) = history.named(name).await?;
+    Ok(Source { files, commit: Some(commit), history })
 }
 
-fn absolute(path: &Path) -> anyhow::Result<String> {
-    let path = std::fs::canonicalize(path).with_context(|| format!("could not find {}", path.display()))?;
-    path.into_os_string().into_string().map_err(|_| anyhow!("the path is not UTF-8"))
-}
-
-async fn from_git(url: &str, branch: &str, commit: Option<CommitId>) -> anyhow::Result<Source> {
+async fn from_remote(url: &str, branch: &str, name: Option<&str>) -> anyhow::Result<Source> {
     let temporary = Temporary::new()?;
     let mirror = Mirror::open(&temporary.0.join("mirror.git"), RemoteSettings::new(url, branch)).await?;
     let tip = mirror.fetch().await?;
-    let commit = commit.unwrap_or(tip);
-    mirror.ensure(&commit).await?;
-    let files = mirror.files(&commit).await?;
-    Ok(Source { files, commit: Some(commit), history: Some(mirror), _temporary: Some(temporary) })
-}
-
-/// The files as they are on disk; the history of a work tree beside them, if it can be had.
-async fn folder(path: &Path, branch: &str) -> anyhow::Result<Source> {
-    let files = Arc::new(walk(path)?);
-    let git = path.join(".git");
-    let history = match git.exists() {
-        true => from_git(&absolute(&git)?, branch, None).await.ok(),
-        false => None,
-    };
-    Ok(match history {
-        Some(source) => Source { files, ..source },
-        None => Source { files, commit: None, history: None, _temporary: None },
-    })
+    let mut history = History::Remote(Copy { mirror, _temporary: temporary });
+    let (commit, files) = history.named(name.unwrap_or(tip.as_str())).await?;
+    Ok(Source { files, commit: Some(commit), history })
 }
 
 /// Regular files below the known parts; links are not followed.

@@ -1,6 +1,6 @@
 //! Tidegate's pure core: parses, validates and decides. No clock, no I/O, no async; time and randomness are arguments.
 //!
-//! Direction of imports: ids ← findings, files ← yaml ← calendar, compose, lock, observed ← repo, desired ← plan ← events.
+//! Direction of imports: ids ← findings, files ← yaml ← calendar, compose, lock, observed ← repo, desired ← plan ← events, preview.
 
 pub mod calendar;
 pub mod candidate;
@@ -15,5 +15,6 @@ pub mod observed;
 pub mod offers;
 pub mod plan;
 pub mod policy;
+pub mod preview;
 pub mod repo;
 pub mod yaml;

@@ -101,6 +101,14 @@ pub enum GitError {
         /// Where it was looked for.
         url: String,
     },
+    /// No commit has this name.
+    #[error("`{name}` names no commit here: {reason}")]
+    UnknownName {
+        /// The name, shortened.
+        name: String,
+        /// What libgit2 said.
+        reason: String,
+    },
     /// The remote does not take our push, and nobody else moved the branch.
     #[error("{url} rejects the push to `{branch}`: {reason}; check branch protection, hooks and the rights of the key or token")]
     Rejected {

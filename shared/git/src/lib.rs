@@ -17,6 +17,7 @@ mod mirror;
 mod network;
 mod pkt;
 mod poll;
+mod reader;
 mod remote;
 mod snapshot;
 mod store;
@@ -26,6 +27,7 @@ mod verify;
 pub use commit::{Change, Committed, Committer, FirstCommit, Identity, create_bare};
 pub use error::{CommitError, GitError};
 pub use mirror::{CommitInfo, Mirror};
+pub use reader::Reader;
 pub use remote::{Credentials, Limits, RemoteSettings, Secret, SshCredentials, TransferProgram};
 pub use verify::{CommitRefusal, Verified, verify_commit};
 

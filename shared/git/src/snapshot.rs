@@ -3,8 +3,9 @@
 
 use crate::error::{self, GitError};
 use crate::store::Store;
-use git2::{ObjectType, Odb, Oid};
+use git2::{ObjectType, Odb, Oid, Repository};
 use std::collections::{HashMap, VecDeque};
+use std::path::Path;
 use std::sync::{Arc, Weak};
 use tidegate_core::files::{FILE_MAX_BYTES, FILES_MAX, File, RepoFiles, TOTAL_MAX_BYTES};
 use tidegate_core::ids::RepoPath;
@@ -58,7 +59,20 @@ impl Cache {
         if let Some(files) = self.remembered(commit) {
             return Ok(files);
         }
-        let snapshot = self.read(store, commit)?;
+        let snapshot = self.read(&store.repository()?, &store.dir, commit)?;
+        Ok(self.keep(commit, snapshot))
+    }
+
+    /// The files at a commit of a repository that is not ours.
+    pub fn files_of(&mut self, repository: &Repository, dir: &Path, commit: Oid) -> Result<Arc<RepoFiles>, GitError> {
+        if let Some(files) = self.remembered(commit) {
+            return Ok(files);
+        }
+        let snapshot = self.read(repository, dir, commit)?;
+        Ok(self.keep(commit, snapshot))
+    }
+
+    fn keep(&mut self, commit: Oid, snapshot: Snapshot) -> Arc<RepoFiles> {
         let files = snapshot.files.clone();
         self.snapshots.push_back((commit, snapshot));
         if self.snapshots.len() > SNAPSHOTS_KEPT {
@@ -66,7 +80,7 @@ impl Cache {
         }
         self.blobs.retain(|_, blob| blob.strong_count() > 0);
         self.folders.retain(|_, folder| folder.strong_count() > 0);
-        Ok(files)
+        files
     }
 
     /// The files at a commit, if they are in memory already; it then counts as used last.
@@ -78,12 +92,11 @@ impl Cache {
         Some(files)
     }
 
-    fn read(&mut self, store: &Store, commit: Oid) -> Result<Snapshot, GitError> {
-        let failed = error::mirror("reading a commit", &store.dir);
-        let repository = store.repository()?;
+    fn read(&mut self, repository: &Repository, dir: &Path, commit: Oid) -> Result<Snapshot, GitError> {
+        let failed = error::mirror("reading a commit", dir);
         let root = repository.find_commit(commit).map_err(&failed)?.tree_id();
         let odb = repository.odb().map_err(&failed)?;
-        let mut walk = Walk { cache: self, odb: &odb, store, commit, files: RepoFiles::default(), folders: Vec::new(), total_bytes: 0 };
+        let mut walk = Walk { cache: self, odb: &odb, dir, commit, files: RepoFiles::default(), folders: Vec::new(), total_bytes: 0 };
         walk.folder(root, "")?;
         Ok(Snapshot { files: Arc::new(walk.files), _folders: Arc::new(walk.folders) })
     }
@@ -93,7 +106,7 @@ impl Cache {
 struct Walk<'a> {
     cache: &'a mut Cache,
     odb: &'a Odb<'a>,
-    store: &'a Store,
+    dir: &'a Path,
     commit: Oid,
     files: RepoFiles,
     folders: Vec<Listing>,
@@ -157,7 +170,7 @@ impl Walk<'_> {
 
     /// Reads an object after its header said that its kind and size are right.
     fn object(&self, id: Oid, kind: ObjectType, path: &str) -> Result<git2::OdbObject<'_>, GitError> {
-        let failed = error::mirror("reading an object", &self.store.dir);
+        let failed = error::mirror("reading an object", self.dir);
         let max_bytes = if kind == ObjectType::Tree { FOLDER_MAX_BYTES } else { FILE_MAX_BYTES };
         let (size, found) = self.odb.read_header(id).map_err(&failed)?;
         if found != kind {

@@ -9,7 +9,8 @@ use support::{Origin, change, committer, git_with, origin, run, signature_option
 use tidegate_core::files::RepoFiles;
 use tidegate_core::ids::CommitId;
 use tidegate_git::{
-    Change, CommitError, Committed, FirstCommit, GitError, Identity, Mirror, RemoteSettings, create_bare, keys::SigningKey, verify_commit,
+    Change, CommitError, Committed, FirstCommit, GitError, Identity, Mirror, Reader, RemoteSettings, create_bare, keys::SigningKey,
+    verify_commit,
 };
 
 async fn mirror(origin: &Origin) -> Mirror {
@@ -252,4 +253,23 @@ async fn a_checked_out_branch_is_not_moved_below_somebodys_feet() {
     let made = mirror.commit(&committer(), |_, _| Ok::<_, Infallible>(Some(change("a", "2")))).await;
     assert!(matches!(made, Err(CommitError::Git(GitError::Rejected { .. }))), "{made:?}");
     assert_eq!(run(&origin.work, &["status", "--porcelain"]), "");
+}
+
+#[test]
+fn a_reader_knows_commits_by_any_name_and_writes_nothing() {
+    let origin = origin();
+    let first = origin.commit(&[("a", "1")]);
+    let second = origin.commit(&[("a", "2")]);
+    let mut reader = Reader::open(&origin.bare).unwrap().unwrap();
+    for name in ["main", "refs/heads/main", second.as_str(), &second.as_str()[..8]] {
+        assert_eq!(reader.resolve(name).unwrap(), second, "{name}");
+    }
+    assert_eq!(reader.resolve("main~1").unwrap(), first);
+    assert_eq!((text(&reader.files(&first).unwrap(), "a"), text(&reader.files(&second).unwrap(), "a")), ("1".into(), "2".into()));
+    for name in ["nowhere", "", "main:a", "--help", &"x".repeat(1000)] {
+        assert!(matches!(reader.resolve(name), Err(GitError::UnknownName { .. })), "{name}");
+    }
+    let unknown: CommitId = "1".repeat(40).parse().unwrap();
+    assert!(matches!(reader.files(&unknown), Err(GitError::MissingCommit { .. })));
+    assert!(Reader::open(origin.root.path()).unwrap().is_none());
 }

@@ -2,7 +2,7 @@
 
 mod render;
 
-pub use render::{Style, annotations, render};
+pub use render::{Style, annotations, notice, render};
 
 use crate::files::RepoFiles;
 use crate::ids::RepoPath;

@@ -113,6 +113,11 @@ pub fn annotations(findings: &[Finding]) -> String {
     out
 }
 
+/// A notice of GitHub's workflow commands: shown beside a file of the pull request, and in the run's summary.
+pub fn notice(file: &str, title: &str, text: &str) -> String {
+    format!("::notice file={},title={}::{}\n", escape_property(file), escape_property(title), escape_data(text))
+}
+
 fn escape_data(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
