@@ -5,7 +5,7 @@
   const root = document.documentElement;
   const outcome = document.getElementById("outcome");
   const born = new WeakMap(); // cards that came after the page, and when: a button that has just moved is not pressed
-  const ARM_MS = 700, RETRY_MS = 3000;
+  const ARM_MS = 700, RETRY_MS = 3000, GOOD_NEWS_MS = 15000, TOO_EARLY_MS = 5000;
   const parse = (html) => new DOMParser().parseFromString(html, "text/html").body;
 
   const copy = (node) => {
@@ -64,16 +64,30 @@
     });
   };
 
+  // What came of a form stays until it is dismissed; only what needs no answer goes by itself.
+  const show = (nodes, stays_ms) => {
+    const shown = [...nodes];
+    outcome.replaceChildren(...shown);
+    const lasts_ms = stays_ms ?? (outcome.querySelector(".good") && GOOD_NEWS_MS);
+    if (lasts_ms) setTimeout(() => outcome.firstChild === shown[0] && outcome.replaceChildren(), lasts_ms);
+  };
+  // One of the sentences that the page brought along, or the bot's own words in its place.
+  const say = (name, { words, stays_ms } = {}) => {
+    const made = document.getElementById(name).content.cloneNode(true);
+    if (words) made.querySelector("p").textContent = words;
+    show(made.childNodes, stays_ms);
+  };
+
   const send = async (form, button) => {
     const body = new URLSearchParams(new FormData(form, button));
     try {
       const answer = await fetch(form.getAttribute("action"), { method: "POST", body, headers: { "Tidegate-Live": "1" } });
       if (!answer.ok) throw new Error(await answer.text());
-      outcome.replaceChildren(...parse(await answer.text()).childNodes);
+      show(parse(await answer.text()).childNodes);
       form.reset();
       form.closest("details")?.removeAttribute("open");
     } catch (error) {
-      outcome.textContent = error.name === "Error" ? error.message : outcome.dataset.lost;
+      say("lost", { words: error.name === "Error" ? error.message : "" });
     }
   };
 
@@ -81,8 +95,9 @@
     const form = event.target;
     if (!form.hasAttribute("data-live")) return;
     event.preventDefault();
+    if (form.hasAttribute("aria-busy")) return;
     const isNew = Date.now() - (born.get(form.closest("article")) ?? 0) < ARM_MS;
-    if (isNew || form.hasAttribute("aria-busy")) return;
+    if (isNew) return say("early", { stays_ms: TOO_EARLY_MS });
     form.setAttribute("aria-busy", "true");
     await send(form, event.submitter);
     form.removeAttribute("aria-busy");

@@ -3,7 +3,7 @@
 use super::parts::{commit, icon, prose, sprite};
 use super::words::{self, Shown};
 use super::{activity, assets, cards, console, fleet, time, waits};
-use crate::view::{ChatPerson, View};
+use crate::view::{ChatPerson, Tone, View};
 use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, html};
 
@@ -90,7 +90,11 @@ fn freshness(page: &Document<'_>) -> Markup {
 }
 
 fn outcome_region(outcome: Option<&Markup>) -> Markup {
-    html! { div #outcome role="status" data-lost=(words::NOT_SENT) { @if let Some(outcome) = outcome { (outcome) } } }
+    html! {
+        div #outcome role="status" { @if let Some(outcome) = outcome { (outcome) } }
+        template #lost { (self::outcome(words::tone(Tone::Bad), words::NOT_SENT)) }
+        template #early { (self::outcome(words::tone(Tone::Warning), words::TOO_EARLY)) }
+    }
 }
 
 /// What came of a form.

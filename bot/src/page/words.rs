@@ -105,5 +105,7 @@ pub const NOT_LISTENING: &str = "The bot does not take commands at the moment. N
 pub const NO_ANSWER: &str = "The bot ended before it could answer. Look below for what became of it before you try again.";
 /// Shown by the script when a form could not be sent.
 pub const NOT_SENT: &str = "The bot could not be reached, so this was not sent. Try again when the page is live.";
+/// Shown by the script when a button was pressed in the moment in which its card appeared under the pointer.
+pub const TOO_EARLY: &str = "This card appeared as you pressed, so nothing was sent. Look at it, and press again.";
 /// Where nothing is known yet.
 pub const NOTHING_YET: &str = "The bot has just started and has not read the config repo yet.";

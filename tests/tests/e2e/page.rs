@@ -179,6 +179,7 @@ async fn a_button_that_has_just_appeared_cannot_be_pressed_by_accident() -> Resu
         browser.script(&press).await?;
         page.change(|view| view.cards[0].expected.plan = newer);
         browser.until(SOON, "it was pressed at once", "window.pressedAt > 0").await;
+        browser.until(SOON, "it says so", "document.querySelector('#outcome')?.textContent.includes('appeared as you pressed')").await;
         browser.until(SOON, "the button counts again", "performance.now() > window.pressedAt + 1000").await;
         assert!(page.asked.borrow().is_empty(), "the accident asked for nothing");
         element(&browser, APPROVE).await?.click().await?;
