@@ -7,15 +7,15 @@
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tidegate_core::calendar::{Calendar, Decision, Zones};
+use tidegate_core::calendar::{Decision, Zones};
 use tidegate_core::compose::{StackModel, resolve_stack};
 use tidegate_core::files::RepoFiles;
 use tidegate_core::findings::{Finding, Place, Severity, has_errors};
 use tidegate_core::ids::{CommitId, ContentId, EnvironmentName, HostName, RepoPath, StackName};
-use tidegate_core::lock::{self, Hold, Lock};
+use tidegate_core::lock::{self, Lock};
 use tidegate_core::offers::{Basis, ForHost, LockBasis, follows_tip, offers};
 use tidegate_core::plan::{Gates, Offer};
-use tidegate_core::repo::{self, Host, Loaded, Repo};
+use tidegate_core::repo::{self, Host, Loaded, Repo, Standing};
 use tidegate_git::{GitError, Mirror};
 
 /// Why the config cannot be looked at.
@@ -45,7 +45,7 @@ pub struct ConfigView {
     /// The environment that the host belongs to.
     pub environment: Option<EnvironmentName>,
     me: Option<Host>,
-    calendar: Calendar,
+    standing: Standing,
     calendar_fault: Option<String>,
     basis: OwnedBasis,
 }
@@ -79,13 +79,14 @@ impl ConfigView {
     }
 
     /// What gates releases now.
-    pub fn gates(&self, now: Timestamp, clock_fault: Option<String>) -> Gates {
-        Gates { calendar: self.decide(now), holds: self.holds().to_vec(), clock_fault, calendar_fault: self.calendar_fault.clone() }
+    pub fn gates(&self, clock_fault: Option<String>) -> Gates {
+        let Standing { calendar, holds, overrides } = self.standing.clone();
+        Gates { calendar, holds, overrides, clock_fault, calendar_fault: self.calendar_fault.clone(), ..Gates::default() }
     }
 
     /// What the calendar says.
     pub fn decide(&self, now: Timestamp) -> Decision {
-        self.calendar.decide(now)
+        self.standing.calendar.decide(now)
     }
 
     /// The host's public key for events, as the config repo knows it.
@@ -98,12 +99,9 @@ impl ConfigView {
         self.me.as_ref()
     }
 
-    /// The holds in force by the lock.
-    pub fn holds(&self) -> &[Hold] {
-        match &self.basis {
-            OwnedBasis::Lock(owned) => &owned.lock.holds,
-            OwnedBasis::Tip { .. } | OwnedBasis::NoRelease { .. } | OwnedBasis::Unusable(_) => &[],
-        }
+    /// Windows, freezes, holds and overrides: of the environment's file and of the lock.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     /// Nothing can be told: what runs stays as it is.
@@ -114,16 +112,18 @@ impl ConfigView {
             findings: Vec::new(),
             environment: None,
             me: None,
-            calendar: Calendar::default(),
+            standing: Standing::default(),
             calendar_fault: None,
             basis: OwnedBasis::Unusable(cause.to_owned()),
         }
     }
 
-    /// Differs when something else is offered to some host: the lock's stacks and holds, or the tip's stacks.
+    /// Differs when something else is offered to some host, or may start there: the lock's stacks, or the tip's stacks;
+    /// freezes that were asked for in chat, holds, overrides.
     pub fn fingerprint(&self) -> ContentId {
-        match &self.basis {
-            OwnedBasis::Lock(owned) => ContentId::of(&(&owned.lock.stacks, &owned.lock.holds)),
+        let stops = (&self.standing.holds, &self.standing.overrides);
+        let offers = match &self.basis {
+            OwnedBasis::Lock(owned) => ContentId::of(&(&owned.lock.stacks, &owned.lock.freezes)),
             OwnedBasis::Tip { repo, .. } => {
                 let stacks: Vec<_> =
                     repo.stacks.iter().map(|((environment, stack), model)| (environment, stack, model.content())).collect();
@@ -135,7 +135,8 @@ impl ConfigView {
                 ContentId::of(&("no release", placements))
             }
             OwnedBasis::Unusable(cause) => ContentId::of_bytes(cause.as_bytes()),
-        }
+        };
+        ContentId::of(&(offers, stops))
     }
 
     /// Is the commit itself unusable as a whole?
@@ -196,7 +197,7 @@ impl ConfigReader<'_> {
             findings: loaded.findings,
             environment: environment.clone(),
             me: None,
-            calendar: Calendar::default(),
+            standing: Standing::default(),
             calendar_fault: None,
             basis: OwnedBasis::Unusable(String::new()),
         };
@@ -205,11 +206,14 @@ impl ConfigReader<'_> {
             return Ok(view);
         };
         view.me = repo.hosts.get(self.host).cloned();
-        if let Some(policy) = repo.environment(&environment) {
-            view.calendar = policy.calendar.clone();
-        }
         view.calendar_fault = calendar_fault(&view, &environment);
-        view.basis = self.basis(&view, &Known { files, repo, environment }).await?;
+        let known = Known { files, repo, environment };
+        view.basis = self.basis(&view, &known).await?;
+        let lock = match &view.basis {
+            OwnedBasis::Lock(owned) => Some(&owned.lock),
+            OwnedBasis::Tip { .. } | OwnedBasis::NoRelease { .. } | OwnedBasis::Unusable(_) => None,
+        };
+        view.standing = known.repo.environment(&known.environment).map(|policy| policy.standing(lock)).unwrap_or_default();
         Ok(view)
     }
 

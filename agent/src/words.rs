@@ -10,7 +10,7 @@ use tidegate_core::calendar::{Decision, State};
 use tidegate_core::desired::StopFirstBecause;
 use tidegate_core::events::{Event, Outcome, ReleaseOf, Restored};
 use tidegate_core::ids::{CommitId, EnvironmentName, HostName};
-use tidegate_core::plan::{Action, OperationClass, Reason, Step, Waiting};
+use tidegate_core::plan::{Action, OperationClass, Overridden, Reason, Step, Waiting};
 
 /// A number with its noun: `1 step`, `2 steps`.
 pub fn count(number: usize, noun: &str) -> String {
@@ -164,6 +164,13 @@ pub fn waiting(waiting: &Waiting) -> String {
         Waiting::ConfigRefused { cause } => format!("the config repo cannot be used: {cause}"),
         Waiting::WindowClosed { opens_at: Some(at), rule } => format!("no window is open ({rule}); the next one opens {}", moment(*at)),
         Waiting::WindowClosed { opens_at: None, rule } => format!("no window is open ({rule}), and none will open by itself"),
+        Waiting::MissedWindow { opened_at, closed_at, opens_at, .. } => {
+            let next = opens_at.map_or("none will open by itself".to_owned(), |at| format!("the next one opens {}", moment(at)));
+            format!("the window from {} to {} passed while this host was off; {next}", moment(*opened_at), moment(*closed_at))
+        }
+        Waiting::Splay { opened_at, until } => {
+            format!("the window opened {}; this host starts {}, so that not all start at once", moment(*opened_at), moment(*until))
+        }
         Waiting::DoesNotFit { needs_secs, closes_at, opens_at } => {
             let next = opens_at.map_or(String::new(), |at| format!("; the next one opens {}", moment(at)));
             format!("it may take {needs_secs} s, and the window closes {}{next}", moment(*closes_at))
@@ -204,7 +211,10 @@ pub fn release(of: &ReleaseOf) -> String {
 /// News for the log; none: too small, or told elsewhere.
 pub fn event(event: &Event) -> Option<String> {
     match event {
-        Event::Started(started) => Some(format!("{} of {} begins, {} steps", class(started.class), release(&started.of), started.steps)),
+        Event::Started(started) => {
+            let pass = started.overridden.as_ref().map_or(String::new(), |given| format!("; {}", overridden(given)));
+            Some(format!("{} of {} begins, {} steps{pass}", class(started.class), release(&started.of), started.steps))
+        }
         Event::Finished(finished) => {
             Some(format!("{} of {}: {}", class(finished.class), release(&finished.of), outcome(&finished.outcome)))
         }
@@ -212,6 +222,11 @@ pub fn event(event: &Event) -> Option<String> {
         Event::Repaired(repaired) => Some(format!("{} repaired: {}", repaired.stack, repaired.found.join("; "))),
         Event::Status(_) | Event::Progress(_) | Event::ConfigRefused(_) | Event::Trouble(_) | Event::Recovered(_) => None,
     }
+}
+
+/// An override that was used: what it passed, who gave it, why.
+pub fn overridden(given: &Overridden) -> String {
+    format!("{} was overridden by {}: {}", given.code, given.by, given.reason)
 }
 
 /// How a rollout ended.

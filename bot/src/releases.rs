@@ -79,6 +79,8 @@ pub fn release(inputs: &ReleaseInputs<'_>, now: Timestamp) -> Result<Lock, NotBu
         stacks,
         approvals: inputs.consent.approvals().to_vec(),
         holds: holds_of(inputs.base, now),
+        freezes: inputs.base.map(|base| base.freezes_left(now)).unwrap_or_default(),
+        overrides: inputs.base.map(|base| base.overrides_left(now)).unwrap_or_default(),
     })
 }
 
@@ -207,6 +209,8 @@ fn successor(base: &Lock, kind: ReleaseKind, now: Timestamp) -> Lock {
         reason: None,
         approvals: Vec::new(),
         holds: holds_of(Some(base), now),
+        freezes: base.freezes_left(now),
+        overrides: base.overrides_left(now),
         ..base.clone()
     }
 }
@@ -284,6 +288,8 @@ pub fn kind_word(kind: ReleaseKind) -> &'static str {
         ReleaseKind::Rollback => "rollback",
         ReleaseKind::AutomaticRollback => "automatic_rollback",
         ReleaseKind::Hold => "hold",
+        ReleaseKind::Freeze => "freeze",
+        ReleaseKind::Override => "override",
     }
 }
 

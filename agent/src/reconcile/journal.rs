@@ -62,13 +62,13 @@ impl StackState {
         let of = self.of(target);
         self.memory.record.attempt = Some(Attempt { content: target.content.clone(), release: target.release, started_at: now, class });
         self.memory.journal =
-            Some(JournalEntry { of: of.clone(), from: self.released(), class, started_at: now, failure: None, error: None, told: false });
+            Some(JournalEntry { overridden: plan.overridden.clone(), ..JournalEntry::new(of.clone(), self.released(), (class, now)) });
         let steps = u32::try_from(plan.steps.len()).unwrap_or(u32::MAX);
         let mut change = self.change(now);
         if let Some(before) = before.filter(|before| !before.told) {
             change = ended(change, &before, now);
         }
-        change.tell(Event::Started(RolloutStarted { of, class, steps }))
+        change.tell(Event::Started(RolloutStarted { of, class, steps, overridden: plan.overridden.clone() }))
     }
 
     /// A plan is about to be carried out that stops containers; none: that is written already.
@@ -197,6 +197,7 @@ impl StackState {
             outcome: "adopted".into(),
             cause: None,
             took_ms: 0,
+            overridden: None,
         };
         change.write(Write::History(Box::new(entry)))
     }
@@ -235,6 +236,7 @@ fn finished(change: Change, journal: &JournalEntry, outcome: Outcome, now: Times
         outcome: outcome_word(&outcome).to_owned(),
         cause,
         took_ms,
+        overridden: journal.overridden.clone(),
     };
     change.write(Write::History(Box::new(entry))).tell(Event::Finished(RolloutFinished {
         of: journal.of.clone(),

@@ -119,7 +119,7 @@ impl<E: Engine> Reconciler<E> {
         let observed = self.tools.engine.observe().await?;
         let now = self.tools.clock.now();
         let mut settled = self.settle(input, memory, &observed).await?;
-        let gates = input.view.gates(now, input.clock_fault.clone());
+        let gates = input.view.gates(input.clock_fault.clone());
         let inputs = HostInputs {
             stacks: settled.iter().map(|(name, settled)| (name.clone(), settled.inputs())).collect(),
             observed: &observed,

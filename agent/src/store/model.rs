@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tidegate_core::events::{Event, Failure, Outcome, ReleaseOf};
 use tidegate_core::ids::{CommitId, EnvironmentName, StackName};
-use tidegate_core::plan::{OperationClass, StackRecord};
+use tidegate_core::plan::{OperationClass, Overridden, StackRecord};
 
 /// Everything that is remembered, except news and history.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -75,6 +75,16 @@ pub struct JournalEntry {
     /// Its end was already told (taking it back failed, and is being repeated).
     #[serde(default)]
     pub told: bool,
+    /// The override that let it start, if one did.
+    #[serde(default)]
+    pub overridden: Option<Overridden>,
+}
+
+impl JournalEntry {
+    /// A rollout that begins.
+    pub fn new(of: ReleaseOf, from: Option<ReleaseOf>, (class, started_at): (OperationClass, Timestamp)) -> JournalEntry {
+        JournalEntry { of, from, class, started_at, failure: None, error: None, told: false, overridden: None }
+    }
 }
 
 /// Something that is wrong right now.
@@ -113,6 +123,9 @@ pub struct HistoryEntry {
     pub cause: Option<String>,
     /// How long it took, in milliseconds.
     pub took_ms: u64,
+    /// The override that let it start, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overridden: Option<Overridden>,
 }
 
 /// One write.

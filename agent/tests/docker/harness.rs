@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use tidegate_agent::apply::{Apply, ApplyOutcome};
 use tidegate_agent::docker::{Docker, SCOPE_LABEL, Settings};
 use tidegate_agent::engine::Engine;
-use tidegate_core::calendar::Decision;
 use tidegate_core::compose::{HealthTest, Healthcheck, ImageRef, NetworkModel, PullPolicy, Service, StackModel, VolumeModel};
 use tidegate_core::desired::{DesiredStack, Naming, Source, desired_stack};
 use tidegate_core::ids::{CommitId, ReleaseNumber, ServiceName, StackName};
@@ -179,10 +178,7 @@ pub(crate) fn healthcheck() -> Healthcheck {
 
 /// Nothing stops a release.
 fn open() -> Gates {
-    let value =
-        serde_json::json!({ "state": "open", "open_until": null, "next_start": null, "rule": { "kind": "always", "name": "always" } });
-    let calendar: Decision = serde_json::from_value(value).unwrap();
-    Gates { calendar, holds: Vec::new(), clock_fault: None, calendar_fault: None }
+    Gates::default()
 }
 
 /// Polls until it holds; the only way to wait here.

@@ -5,7 +5,6 @@ use std::time::Duration;
 use tidegate_agent::apply::{Apply, ApplyOutcome};
 use tidegate_agent::engine::Engine;
 use tidegate_agent::engine::simulated::Simulated;
-use tidegate_core::calendar::Decision;
 use tidegate_core::compose::{
     Condition, ContainerModel, Dependency, HealthTest, Healthcheck, ImageRef, Mount, MountSource, Port, Protocol, ReleaseKnobs, Service,
     StackModel,
@@ -65,10 +64,7 @@ pub(crate) fn desired(services: &[(&str, Service)], release: u64) -> DesiredStac
 }
 
 fn open() -> Gates {
-    let value =
-        serde_json::json!({ "state": "open", "open_until": null, "next_start": null, "rule": { "kind": "always", "name": "always" } });
-    let calendar: Decision = serde_json::from_value(value).unwrap();
-    Gates { calendar, holds: Vec::new(), clock_fault: None, calendar_fault: None }
+    Gates::default()
 }
 
 pub(crate) struct Host {

@@ -3,7 +3,9 @@
 use crate::world::{ENVIRONMENT, LOCK, LOCKED, SHOP, World, after, name, shop, story};
 use std::time::Duration;
 use tidegate_agent::driver::{Command, Rolled};
-use tidegate_core::lock::Hold;
+use tidegate_core::calendar::Gated;
+use tidegate_core::ids::ReleaseNumber;
+use tidegate_core::lock::{Hold, LockedFreeze, OVERRIDE_DEFAULT_SECS, Override, ReleaseKind};
 
 /// Open on Saturdays from 14:00 UTC for an hour: two hours after every story begins.
 const AFTERNOON: &str =
@@ -202,6 +204,114 @@ fn one_of_several_stacks_goes_without_asking() {
                 agent.until_at(&["1"]).await;
                 agent.until("blog is forgotten", |agent| agent.stack("blog").is_none()).await;
                 assert!(agent.engine.look().networks.keys().all(|name| name.starts_with("shop")));
+            })
+            .await;
+    });
+}
+
+/// A hold, a freeze and an override as the bot writes them.
+fn freeze(world: &World, blocks: &[Gated]) -> LockedFreeze {
+    LockedFreeze {
+        by: None,
+        reason: "the annual report".into(),
+        at: world.clock.now(),
+        from: None,
+        until: None,
+        blocks: blocks.iter().copied().collect(),
+    }
+}
+
+fn override_of(world: &World, release: u64) -> Override {
+    Override {
+        release: ReleaseNumber(release),
+        stack: None,
+        by: "alice".try_into().unwrap(),
+        reason: "the report needs it".into(),
+        at: world.clock.now(),
+        until: world.clock.now() + jiff::SignedDuration::from_secs(OVERRIDE_DEFAULT_SECS),
+    }
+}
+
+#[test]
+fn a_freeze_in_the_lock_stops_releases_and_only_what_it_names_more() {
+    story(async {
+        let world = World::with(&[(ENVIRONMENT, LOCKED), (SHOP, &shop(1, ""))]).await;
+        let first = world.commit(&[(SHOP, &shop(1, "    command: [a]\n"))]).await;
+        let second = world.commit(&[(SHOP, &shop(2, ""))]).await;
+        let fifth = world.commit(&[(SHOP, &shop(5, ""))]).await;
+        world.lock(1, &[("shop", 1, &first)], Vec::new()).await;
+        world
+            .agent(async |agent| {
+                agent.until_at(&["1"]).await;
+                world.lock(2, &[("shop", 2, &second)], Vec::new()).await;
+                agent.until_at(&["2"]).await;
+                let mut frozen = world.lock_of(3, &[("shop", 3, &fifth)], Vec::new()).await;
+                frozen.freezes = vec![freeze(&world, &[Gated::Release])];
+                world.commit(&[(LOCK, &frozen.to_yaml())]).await;
+                agent.until_code("shop", "frozen").await;
+                let mut back = world.lock_of(4, &[("shop", 1, &first)], Vec::new()).await;
+                back.freezes = vec![freeze(&world, &[Gated::Release, Gated::Rollback])];
+                world.commit(&[(LOCK, &back.to_yaml())]).await;
+                agent.never("it goes back", Duration::from_secs(100), |agent| agent.running() != ["2"]).await;
+                back.freezes = frozen.freezes;
+                world.commit(&[(LOCK, &back.to_yaml())]).await;
+                agent.until_at(&["1"]).await;
+            })
+            .await;
+    });
+}
+
+#[test]
+fn an_override_in_a_later_lock_lets_exactly_that_release_through() {
+    story(async {
+        let world = World::with(&[(ENVIRONMENT, LOCKED), (SHOP, &shop(1, ""))]).await;
+        let first = world.commit(&[(SHOP, &shop(1, "    command: [a]\n"))]).await;
+        let second = world.commit(&[(SHOP, &shop(2, ""))]).await;
+        let fifth = world.commit(&[(SHOP, &shop(5, ""))]).await;
+        world.lock(1, &[("shop", 1, &first)], Vec::new()).await;
+        world
+            .agent(async |agent| {
+                agent.until_at(&["1"]).await;
+                let mut lock = world.lock_of(2, &[("shop", 2, &second)], Vec::new()).await;
+                lock.freezes = vec![freeze(&world, &[Gated::Release])];
+                world.commit(&[(LOCK, &lock.to_yaml())]).await;
+                agent.until_code("shop", "frozen").await;
+                // Every lock has a new number; the stack's own number stays.
+                (lock.release, lock.kind) = (ReleaseNumber(3), ReleaseKind::Override);
+                lock.overrides = vec![override_of(&world, 2)];
+                world.commit(&[(LOCK, &lock.to_yaml())]).await;
+                agent.until_at(&["2"]).await;
+                assert_eq!(agent.overrides().await, ["frozen was overridden by alice: the report needs it"]);
+                let mut next = world.lock_of(4, &[("shop", 4, &fifth)], Vec::new()).await;
+                (next.freezes, next.overrides) = (lock.freezes, lock.overrides);
+                world.commit(&[(LOCK, &next.to_yaml())]).await;
+                agent.until_code("shop", "frozen").await;
+                agent.never("it goes out", Duration::from_secs(100), |agent| agent.running() != ["2"]).await;
+            })
+            .await;
+    });
+}
+
+#[test]
+fn holds_and_overrides_by_hand_count_like_those_of_the_lock() {
+    story(async {
+        let world = World::with(&[(ENVIRONMENT, LOCKED), (SHOP, &shop(1, ""))]).await;
+        let people = "schema: 1\nenvironments: [production]\npeople:\n  alice: { name: Alice, email: alice@example.org }\n\
+                      bot: { name: bot, email: bot@example.org }\n";
+        let hold = format!("{LOCKED}holds: [{{ stack: shop, by: alice, reason: wait, at: {} }}]\n", after(-60));
+        let pass = format!("{hold}overrides: [{{ release: 2, by: alice, reason: now, at: {}, until: {} }}]\n", after(-60), after(3_600));
+        let first = world.commit(&[(SHOP, &shop(1, "    command: [a]\n")), ("tidegate.yaml", people)]).await;
+        let second = world.commit(&[(SHOP, &shop(2, ""))]).await;
+        world.lock(1, &[("shop", 1, &first)], Vec::new()).await;
+        world
+            .agent(async |agent| {
+                agent.until_at(&["1"]).await;
+                world.commit(&[(ENVIRONMENT, &hold)]).await;
+                world.lock(2, &[("shop", 2, &second)], Vec::new()).await;
+                agent.until_code("shop", "held").await;
+                world.commit(&[(ENVIRONMENT, &pass)]).await;
+                agent.until_at(&["2"]).await;
+                assert_eq!(agent.overrides().await, ["held was overridden by alice: now"]);
             })
             .await;
     });

@@ -121,6 +121,8 @@ impl World {
             stacks: locked,
             approvals: Vec::new(),
             holds,
+            freezes: Vec::new(),
+            overrides: Vec::new(),
         }
     }
 
@@ -279,6 +281,16 @@ impl Agent {
     pub(crate) async fn rollback(&self, stack: &str, to: Option<&str>) -> Result<Rolled, Refusal> {
         let to = to.map(str::to_owned);
         self.ask(Command::Rollback { stack: name(stack), to, reason: "it is slow".into(), by: "carol".into() }).await
+    }
+
+    /// The overrides that were used, in words.
+    pub(crate) async fn overrides(&self) -> Vec<String> {
+        let events = self.store.undelivered(5_000).await.unwrap().events;
+        let used = |event: &Event| match event {
+            Event::Started(started) => started.overridden.as_ref().map(tidegate_agent::words::overridden),
+            _ => None,
+        };
+        events.iter().filter_map(|event| used(&event.event)).collect()
     }
 
     /// All news so far except statuses and progress, one line each.

@@ -63,6 +63,8 @@ pub fn kind(kind: ReleaseKind) -> &'static str {
         ReleaseKind::Rollback => "Rollback",
         ReleaseKind::AutomaticRollback => "Automatic rollback",
         ReleaseKind::Hold => "Hold",
+        ReleaseKind::Freeze => "Freeze",
+        ReleaseKind::Override => "Override",
     }
 }
 

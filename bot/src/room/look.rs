@@ -137,6 +137,7 @@ impl Room {
         let before = self.picture.history.before(lock.release).map(|before| before.lock.clone());
         match lock.kind {
             ReleaseKind::Hold => self.reconcile_hold(before.as_ref(), &record),
+            ReleaseKind::Freeze | ReleaseKind::Override => {}
             ReleaseKind::Release | ReleaseKind::Rollback | ReleaseKind::AutomaticRollback => {
                 self.supersede(before.as_ref(), lock);
                 self.reconcile_release(before.as_ref(), &record).await?;

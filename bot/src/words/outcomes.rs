@@ -172,6 +172,8 @@ fn history_line(line: &HistoryLine, now: Timestamp) -> String {
         ReleaseKind::Rollback => format!("rollback of {}", stack_list(line.stacks.iter())),
         ReleaseKind::AutomaticRollback => format!("failed, {} rolled back by itself", stack_list(line.stacks.iter())),
         ReleaseKind::Hold => "holds changed".to_owned(),
+        ReleaseKind::Freeze => "freezes changed".to_owned(),
+        ReleaseKind::Override => "overrides changed".to_owned(),
     };
     let people = if line.people.is_empty() { String::new() } else { format!(" · {}", all(&line.people)) };
     let reason = line.reason.as_ref().map(|reason| format!(" · {reason}")).unwrap_or_default();

@@ -344,6 +344,8 @@ mod tests {
             stacks: stacks.iter().map(|(name, role)| (stack(name), placement(role))).collect(),
             calendar: Calendar::default(),
             approvals,
+            holds: Vec::new(),
+            overrides: Vec::new(),
         }
     }
 
@@ -369,6 +371,8 @@ mod tests {
             stacks: list.iter().map(locked).collect(),
             approvals: Vec::new(),
             holds,
+            freezes: Vec::new(),
+            overrides: Vec::new(),
         }
     }
 

@@ -5,7 +5,7 @@
 
 use crate::ids::{CommitId, ContentId, EnvironmentName, HostName, ReleaseNumber, ServiceName, StackName};
 use crate::observed::Health;
-use crate::plan::{OperationClass, Waiting};
+use crate::plan::{OperationClass, Overridden, Waiting};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -114,6 +114,9 @@ pub struct RolloutStarted {
     pub class: OperationClass,
     /// How many steps.
     pub steps: u32,
+    /// The override that let it start, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overridden: Option<Overridden>,
 }
 
 /// A step of a rollout.

@@ -1,12 +1,16 @@
 //! A lock that was written is read back as it was, whatever words people put into it.
 #![allow(clippy::unwrap_used, reason = "a broken fixture is a failing test")]
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use tidegate_core::calendar::Gated;
 use tidegate_core::findings::is_harmless;
 use tidegate_core::ids::{ContentId, Digest, ReleaseNumber, RepoPath};
-use tidegate_core::lock::{Approval, Hold, Lock, LockedStack, REASON_MAX_CHARS, ReleaseKind, SCHEMA, read};
+use tidegate_core::lock::{
+    Approval, Hold, Lock, LockedFreeze, LockedStack, OVERRIDE_MAX_SECS, Override, REASON_MAX_CHARS, ReleaseKind, SCHEMA, STANDING_MAX,
+    read, releases_only,
+};
 
 fn path() -> RepoPath {
     "releases/production.yaml".parse().unwrap()
@@ -96,13 +100,39 @@ fn hold() -> impl Strategy<Value = Hold> {
         })
 }
 
+fn freeze() -> impl Strategy<Value = LockedFreeze> {
+    let blocks = prop::sample::select(vec![releases_only(), BTreeSet::from([Gated::Release, Gated::Rollback])]);
+    let after = (moment(), prop::option::of(1_i64..1_000_000_000));
+    (prop::option::of(name()), words(), after, prop::option::of(moment()), blocks).prop_map(|(by, reason, (at, lasts), from, blocks)| {
+        let until = lasts.map(|secs| from.unwrap_or(at) + SignedDuration::from_secs(secs));
+        LockedFreeze { by: by.map(|name| name.parse().unwrap()), reason, at, from, until, blocks }
+    })
+}
+
+fn an_override() -> impl Strategy<Value = Override> {
+    let lasts = prop_oneof![1_i64..=OVERRIDE_MAX_SECS, Just(OVERRIDE_MAX_SECS)];
+    (1_u64..1000, prop::option::of(name()), name(), words(), (moment(), lasts)).prop_map(|(release, stack, by, reason, (at, lasts))| {
+        let stack = stack.map(|name| name.parse().unwrap());
+        let until = at + SignedDuration::from_secs(lasts);
+        Override { release: ReleaseNumber(release), stack, by: by.parse().unwrap(), reason, at, until }
+    })
+}
+
 fn lock() -> impl Strategy<Value = Lock> {
-    let kind = prop::sample::select(vec![ReleaseKind::Release, ReleaseKind::Rollback, ReleaseKind::AutomaticRollback, ReleaseKind::Hold]);
+    let kind = prop::sample::select(vec![
+        ReleaseKind::Release,
+        ReleaseKind::Rollback,
+        ReleaseKind::AutomaticRollback,
+        ReleaseKind::Hold,
+        ReleaseKind::Freeze,
+        ReleaseKind::Override,
+    ]);
     let stacks = prop::collection::btree_map(name(), stack(), 0..4);
     let approvals = prop::collection::vec((name(), moment()), 0..3);
     let people = (prop::option::of(name()), prop::option::of(words()));
-    (1_u64..1_000_000, kind, (commit(), content(), moment()), people, stacks, approvals, prop::collection::vec(hold(), 0..3)).prop_map(
-        |(release, kind, (commit, plan, created_at), (requested_by, reason), stacks, approvals, holds)| Lock {
+    let standing = (prop::collection::vec(hold(), 0..3), prop::collection::vec(freeze(), 0..3), prop::collection::vec(an_override(), 0..3));
+    (1_u64..1_000_000, kind, (commit(), content(), moment()), people, stacks, approvals, standing).prop_map(
+        |(release, kind, (commit, plan, created_at), (requested_by, reason), stacks, approvals, (holds, freezes, overrides))| Lock {
             schema: SCHEMA,
             environment: "production".parse().unwrap(),
             release: ReleaseNumber(release),
@@ -115,6 +145,8 @@ fn lock() -> impl Strategy<Value = Lock> {
             stacks: stacks.into_iter().map(|(name, stack)| (name.parse().unwrap(), stack)).collect(),
             approvals: approvals.into_iter().map(|(by, at)| Approval { by: by.parse().unwrap(), at }).collect(),
             holds,
+            freezes,
+            overrides,
         },
     )
 }
@@ -135,14 +167,19 @@ proptest! {
         for hold in &mut expected.holds {
             hold.reason = readable(&hold.reason);
         }
+        for freeze in &mut expected.freezes {
+            freeze.reason = readable(&freeze.reason);
+        }
+        for given in &mut expected.overrides {
+            given.reason = readable(&given.reason);
+        }
         let again = read(&path(), text.as_bytes());
         prop_assert_eq!(again.as_ref(), Ok(&expected), "{}", text);
         prop_assert_eq!(again.unwrap().to_yaml(), text, "written again, nothing changes");
     }
 }
 
-#[test]
-fn a_lock_is_readable_by_people() {
+fn a_full_lock() -> Lock {
     let stack = LockedStack {
         release: ReleaseNumber(4),
         commit: "c".repeat(40).parse().unwrap(),
@@ -150,7 +187,7 @@ fn a_lock_is_readable_by_people() {
         images: BTreeMap::from([("docker.io/library/nginx:1.27".into(), format!("sha256:{}", "d".repeat(64)).parse().unwrap())]),
     };
     let at: Timestamp = "2026-11-21T10:00:00Z".parse().unwrap();
-    let lock = Lock {
+    Lock {
         schema: SCHEMA,
         environment: "production".parse().unwrap(),
         release: ReleaseNumber(5),
@@ -163,7 +200,28 @@ fn a_lock_is_readable_by_people() {
         stacks: BTreeMap::from([("shop".parse().unwrap(), stack)]),
         approvals: vec![Approval { by: "bob".parse().unwrap(), at }],
         holds: Vec::new(),
-    };
+        freezes: vec![LockedFreeze {
+            by: Some("alice".parse().unwrap()),
+            reason: "the annual report".into(),
+            at,
+            from: None,
+            until: Some(at + SignedDuration::from_hours(2)),
+            blocks: BTreeSet::from([Gated::Release, Gated::Rollback]),
+        }],
+        overrides: vec![Override {
+            release: ReleaseNumber(4),
+            stack: Some("shop".parse().unwrap()),
+            by: "bob".parse().unwrap(),
+            reason: "the report needs it".into(),
+            at,
+            until: at + SignedDuration::from_hours(1),
+        }],
+    }
+}
+
+#[test]
+fn a_lock_is_readable_by_people() {
+    let lock = a_full_lock();
     let expected = format!(
         "# Written by tidegate-bot. Do not edit: use the chat commands, or `tidegate`.
 schema: 1
@@ -185,6 +243,21 @@ stacks:
 approvals:
 - by: bob
   at: 2026-11-21T10:00:00Z
+freezes:
+- by: alice
+  reason: the annual report
+  at: 2026-11-21T10:00:00Z
+  until: 2026-11-21T12:00:00Z
+  blocks:
+  - release
+  - rollback
+overrides:
+- release: 4
+  stack: shop
+  by: bob
+  reason: the report needs it
+  at: 2026-11-21T10:00:00Z
+  until: 2026-11-21T11:00:00Z
 ",
         "b".repeat(40),
         "e".repeat(64),
@@ -194,4 +267,42 @@ approvals:
     );
     assert_eq!(lock.to_yaml(), expected);
     assert_eq!(read(&path(), expected.as_bytes()), Ok(lock));
+}
+
+/// What is wrong with a lock of which a part was replaced: `line:column: code`.
+fn wrong(part: &str) -> Vec<String> {
+    let head = format!(
+        "schema: 1\nenvironment: production\nrelease: 5\nkind: override\ncommit: {}\nplan: {}\ncreated_at: 2026-11-21T10:00:00Z\nstacks: {{}}\n",
+        "b".repeat(40),
+        "e".repeat(64)
+    );
+    let findings = match read(&path(), format!("{head}{part}").as_bytes()) {
+        Ok(_) => Vec::new(),
+        Err(findings) => findings,
+    };
+    assert!(findings.iter().all(|finding| finding.excerpt.is_some()), "{findings:?}");
+    findings.iter().map(|finding| format!("{}:{}: {}", finding.place.line - 8, finding.place.column, finding.code)).collect()
+}
+
+#[test]
+fn wrong_freezes_and_overrides_are_found_where_they_stand() {
+    let good = "overrides:\n- release: 4\n  by: bob\n  reason: r\n  at: 2026-11-21T10:00:00Z\n  until: 2026-11-22T10:00:00Z\n";
+    assert_eq!(wrong(good), [""; 0]);
+    let table: [(&str, &[&str]); 9] = [
+        (&good.replace("22T10:00:00Z", "22T10:00:01Z"), &["6:10: override_long"]),
+        (&good.replace("22T10:00:00Z", "22T10:00:00.1Z"), &["6:10: override_long"]),
+        (&good.replace("22T10:00:00Z", "21T10:00:00Z"), &["6:10: override_empty"]),
+        (&good.replace("release: 4", "release: 0"), &["2:12: out_of_range"]),
+        (&good.replace("  by: bob\n", ""), &["2:3: missing_key"]),
+        (&good.replace("reason", "because"), &["2:3: missing_key", "4:3: unknown_key"]),
+        ("freezes:\n- reason: r\n  at: soon\n", &["3:7: bad_value"]),
+        ("freezes:\n- { reason: r, at: 2026-11-21T10:00:00Z, until: 2026-11-21T10:00:00Z }\n", &["2:49: freeze_empty"]),
+        ("freezes:\n- { reason: r, at: 2026-11-21T10:00:00Z, blocks: [repair] }\n", &["2:51: freeze_blocks"]),
+    ];
+    for (text, expected) in table {
+        assert_eq!(wrong(text), expected, "{text}");
+    }
+    assert_eq!(wrong("freezes:\n- { reason: r, at: 2026-11-21T10:00:00Z, blocks: [rollback] }\n"), ["2:50: freeze_blocks"]);
+    let many = "- { reason: r, at: 2026-11-21T10:00:00Z }\n".repeat(STANDING_MAX + 1);
+    assert_eq!(wrong(&format!("freezes:\n{many}")), ["2:3: too_many"]);
 }

@@ -58,8 +58,14 @@ struct World {
 fn world() -> World {
     let me =
         Host { name: host_name(), environment: production(), labels: BTreeMap::from([("role".into(), "web".into())]), events_key: None };
-    let environment =
-        Environment { name: production(), stacks: BTreeMap::new(), calendar: Calendar::default(), approvals: ApprovalPolicy::None };
+    let environment = Environment {
+        name: production(),
+        stacks: BTreeMap::new(),
+        calendar: Calendar::default(),
+        approvals: ApprovalPolicy::None,
+        holds: Vec::new(),
+        overrides: Vec::new(),
+    };
     let repo = Repo {
         settings: Settings {
             environments: vec![production()],
@@ -84,6 +90,8 @@ fn world() -> World {
         stacks: BTreeMap::new(),
         approvals: Vec::new(),
         holds: Vec::new(),
+        freezes: Vec::new(),
+        overrides: Vec::new(),
     };
     World { repo, lock, models: BTreeMap::new(), present: BTreeMap::new() }
 }

@@ -47,6 +47,14 @@ pub(super) fn thaw(calendar: &Calendar, class: Gated, at_secs: i64) -> Option<i6
     found.map(|minute| minute * SECS_PER_MINUTE).filter(|end| *end <= at_secs + HORIZON_SECS)
 }
 
+/// When the effective interval around an instant began; none: before the other instant, or it is not open.
+pub(super) fn opened_at(calendar: &Calendar, since_secs: i64, at_secs: i64) -> Option<i64> {
+    let minute = at_secs.div_euclid(SECS_PER_MINUTE);
+    let runs = open_minutes(calendar, Range::covering(since_secs - SECS_PER_MINUTE, at_secs)).into_runs();
+    let around = runs.last().filter(|run| run.until.is_none_or(|until| minute < until))?;
+    around.from.map(|from| from * SECS_PER_MINUTE)
+}
+
 /// Minutes that are looked at, counted from 1970.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Range {

@@ -27,7 +27,7 @@ pub use evaluate::{HORIZON_DAYS, MERGE_DAYS};
 pub use explain::{ClockChange, Explanation, Occurrence, Shift};
 pub use feed::{FEED_DAYS, FEED_EVENTS_MAX, FeedInputs};
 pub use lint::{LINT_DAYS, Lint, LintInputs, OPEN_MINUTES_PER_MONTH_MIN};
-pub use model::{Calendar, Freeze, Gated, Window, Windows};
+pub use model::{AddedFreeze, Calendar, Freeze, Gated, Window, Windows};
 pub use raw::{RawCalendar, RawFreeze, RawWindow, RawWindows};
 pub use view::{FrozenStretch, Opening};
 pub use zone::{SystemZones, TzdataVersion, ZoneOrigin, ZoneSource, Zones, bundled_tzdata_version};

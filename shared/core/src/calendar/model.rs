@@ -3,7 +3,7 @@
 use super::cron::CronExpression;
 use super::duration::Minutes;
 use super::error::Item;
-use super::zone::{Zone, ZoneSource, ceil_secs, timestamp};
+use super::zone::{Zone, ZoneSource, ceil_secs, floor_secs, timestamp};
 use crate::findings::Place;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -81,7 +81,47 @@ pub enum Gated {
     Rollback,
 }
 
+/// A freeze that stands elsewhere than in the calendar's own file: the lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddedFreeze {
+    /// What people call it.
+    pub name: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// Begins in the minute that this lies in.
+    pub from: Timestamp,
+    /// Ends then, rounded up to the minute; none: somebody lifts it.
+    pub until: Option<Timestamp>,
+    /// What it stops.
+    pub blocks: BTreeSet<Gated>,
+    /// Where it is written.
+    pub place: Option<Place>,
+}
+
+/// A freeze without an end lasts until here, in seconds: as far as instants reach (9999-12-30T22:00Z), a whole minute.
+pub(super) const ENDLESS_SECS: i64 = 253_402_207_200;
+const SECS_PER_MINUTE: i64 = 60;
+
+impl From<AddedFreeze> for Freeze {
+    /// Boundaries are whole minutes everywhere in the calendar, so the freeze grows to them.
+    fn from(added: AddedFreeze) -> Freeze {
+        let from_secs = floor_secs(added.from).div_euclid(SECS_PER_MINUTE) * SECS_PER_MINUTE;
+        let up = |until| (ceil_secs(until) + SECS_PER_MINUTE - 1).div_euclid(SECS_PER_MINUTE) * SECS_PER_MINUTE;
+        let until_secs = added.until.map_or(ENDLESS_SECS, up).min(ENDLESS_SECS);
+        let when = When::Once(Once { from_secs, until_secs, text: added.name.clone() });
+        Freeze { name: Some(added.name), reason: added.reason, when, blocks: added.blocks, place: added.place }
+    }
+}
+
 impl Calendar {
+    /// The same calendar with more freezes, after its own.
+    #[must_use]
+    pub fn with_freezes(&self, freezes: impl IntoIterator<Item = AddedFreeze>) -> Calendar {
+        let mut calendar = self.clone();
+        calendar.freezes.extend(freezes.into_iter().map(Freeze::from));
+        calendar
+    }
+
     /// The windows.
     pub fn windows(&self) -> &Windows {
         &self.windows

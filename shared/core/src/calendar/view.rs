@@ -4,9 +4,9 @@
 
 use super::error::Item;
 use super::minutes::{self, Range, Runs};
-use super::model::{Calendar, Gated, When};
+use super::model::{Calendar, ENDLESS_SECS, Gated, When};
 use super::zone::{ceil_secs, floor_secs, timestamp};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// An effective interval: windows united, freezes subtracted.
@@ -69,12 +69,28 @@ impl Calendar {
         self.openings(at, timestamp(floor_secs(at) + super::evaluate::HORIZON_SECS)).take(count).collect()
     }
 
+    /// When the effective interval around an instant opened, if that was at most this long ago.
+    pub fn opened_within(&self, at: Timestamp, longest: SignedDuration) -> Option<Timestamp> {
+        let at_secs = floor_secs(at);
+        let opened_secs = minutes::opened_at(self, at_secs.saturating_sub(longest.as_secs()), at_secs)?;
+        (opened_secs >= at_secs.saturating_sub(longest.as_secs())).then(|| timestamp(opened_secs))
+    }
+
+    /// The last effective interval that was over at an instant and in which something could start, within
+    /// [`MERGE_DAYS`](super::MERGE_DAYS).
+    pub fn last_opening(&self, at: Timestamp) -> Option<Opening> {
+        let from = timestamp(floor_secs(at) - super::evaluate::MERGE_SECS);
+        self.openings(from, at).filter(|opening| opening.is_startable() && opening.closes.is_some_and(|closes| closes <= at)).last()
+    }
+
     /// When each freeze is in force in `[from, until)`, freeze by freeze.
     pub fn frozen_stretches(&self, from: Timestamp, until: Timestamp) -> impl Iterator<Item = FrozenStretch> {
         let part = Part::of(from, until);
         self.freezes.iter().enumerate().flat_map(move |(index, freeze)| {
             let stretches: Vec<(Option<i64>, Option<i64>)> = match &freeze.when {
-                When::Once(once) if part.touches(once.from_secs, once.until_secs) => vec![(Some(once.from_secs), Some(once.until_secs))],
+                When::Once(once) if part.touches(once.from_secs, once.until_secs) => {
+                    vec![(Some(once.from_secs), Some(once.until_secs).filter(|until| *until < ENDLESS_SECS))]
+                }
                 When::Once(_) => Vec::new(),
                 When::Recurring(recurring) => part.within(minutes::recurring_minutes(recurring, part.around()).into_runs()).collect(),
             };

@@ -4,8 +4,11 @@
 //! A stack carries its own commit, because a rollback restores only the stacks it names.
 
 mod read;
+mod standing;
 
 pub use read::{REASON_MAX_CHARS, read};
+pub(crate) use read::{hold as read_hold, override_ as read_override};
+pub use standing::{LockedFreeze, OVERRIDE_DEFAULT_SECS, OVERRIDE_MAX_SECS, OVERRIDE_SKEW_SECS, Override, STANDING_MAX, releases_only};
 
 use crate::ids::{CommitId, ContentId, Digest, EnvironmentName, PersonName, ReleaseNumber, StackName};
 use jiff::Timestamp;
@@ -47,6 +50,12 @@ pub struct Lock {
     /// Stops on stacks or the environment.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub holds: Vec<Hold>,
+    /// Freezes that were asked for in chat; those in the environment's file are not repeated here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub freezes: Vec<LockedFreeze>,
+    /// Passes for one release each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<Override>,
 }
 
 /// What made a release.
@@ -61,6 +70,10 @@ pub enum ReleaseKind {
     AutomaticRollback,
     /// Only holds changed.
     Hold,
+    /// Only freezes changed.
+    Freeze,
+    /// Only overrides changed.
+    Override,
 }
 
 /// A stack inside a lock.

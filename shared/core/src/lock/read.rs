@@ -1,12 +1,15 @@
 //! Reading a lock, as strictly as anything people write, and writing it.
 
-use super::{Approval, Hold, Lock, LockedStack, ReleaseKind, SCHEMA};
+use super::{
+    Approval, Hold, Lock, LockedFreeze, LockedStack, OVERRIDE_MAX_SECS, Override, ReleaseKind, SCHEMA, STANDING_MAX, releases_only,
+};
+use crate::calendar::Gated;
 use crate::compose::ImageRef;
 use crate::findings::{Finding, Place, is_harmless};
 use crate::ids::{Digest, ReleaseNumber, RepoPath, StackName};
 use crate::yaml::{Fields, Node, OWN_LIMITS, Sink, entries, integer, items, parsed, read as read_tree, text};
-use jiff::Timestamp;
-use std::collections::BTreeMap;
+use jiff::{SignedDuration, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 /// The first line of a lock.
@@ -62,6 +65,8 @@ fn lock(node: &Node, sink: &mut Sink) -> Option<Lock> {
     let stacks = fields.require("stacks", sink).map(|node| stacks(node, sink));
     let approvals = list(&mut fields, "approvals", sink, approval);
     let holds = list(&mut fields, "holds", sink, hold);
+    let freezes = list(&mut fields, "freezes", sink, freeze);
+    let overrides = list(&mut fields, "overrides", sink, override_);
     fields.finish(sink);
     Some(Lock {
         schema: SCHEMA,
@@ -76,6 +81,8 @@ fn lock(node: &Node, sink: &mut Sink) -> Option<Lock> {
         stacks: stacks?,
         approvals,
         holds,
+        freezes,
+        overrides,
     })
 }
 
@@ -89,7 +96,12 @@ fn optional<T: FromStr<Err: std::fmt::Display>>(fields: &mut Fields<'_>, key: &'
 
 fn list<T>(fields: &mut Fields<'_>, key: &'static str, sink: &mut Sink, read: fn(&Node, &mut Sink) -> Option<T>) -> Vec<T> {
     let Some(node) = fields.some(key) else { return Vec::new() };
-    items(node, sink).iter().filter_map(|item| read(item, sink)).collect()
+    let items = items(node, sink);
+    if items.len() > STANDING_MAX {
+        let finding = node.span.error("too_many", format!("{} entries, at most {STANDING_MAX} are allowed", items.len()));
+        sink.push(finding.hint("remove those that are over"));
+    }
+    items.iter().take(STANDING_MAX).filter_map(|item| read(item, sink)).collect()
 }
 
 fn release(node: &Node, sink: &mut Sink) -> Option<ReleaseNumber> {
@@ -111,10 +123,13 @@ fn kind(node: &Node, sink: &mut Sink) -> Option<ReleaseKind> {
         ("rollback", ReleaseKind::Rollback),
         ("automatic_rollback", ReleaseKind::AutomaticRollback),
         ("hold", ReleaseKind::Hold),
+        ("freeze", ReleaseKind::Freeze),
+        ("override", ReleaseKind::Override),
     ];
     let found = kinds.iter().find(|(word, _)| *word == written).map(|(_, kind)| *kind);
     if found.is_none() {
-        sink.push(node.span.error("bad_value", "this is no kind of release").hint("`release`, `rollback`, `automatic_rollback` or `hold`"));
+        let hint = "`release`, `rollback`, `automatic_rollback`, `hold`, `freeze` or `override`";
+        sink.push(node.span.error("bad_value", "this is no kind of release").hint(hint));
     }
     found
 }
@@ -162,7 +177,7 @@ fn approval(node: &Node, sink: &mut Sink) -> Option<Approval> {
     Some(Approval { by: by?, at: at? })
 }
 
-fn hold(node: &Node, sink: &mut Sink) -> Option<Hold> {
+pub(crate) fn hold(node: &Node, sink: &mut Sink) -> Option<Hold> {
     let mut fields = Fields::of(node, "a hold", sink)?;
     let stack = optional(&mut fields, "stack", sink);
     let content = optional(&mut fields, "content", sink);
@@ -175,6 +190,61 @@ fn hold(node: &Node, sink: &mut Sink) -> Option<Hold> {
     Some(Hold { stack, content, release: number, by, reason: reason?, at: at?, until })
 }
 
+fn freeze(node: &Node, sink: &mut Sink) -> Option<LockedFreeze> {
+    let mut fields = Fields::of(node, "a freeze of a lock", sink)?;
+    let by = optional(&mut fields, "by", sink);
+    let reason = fields.require("reason", sink).and_then(|node| text(node, sink).map(str::to_owned));
+    let at = fields.require("at", sink).and_then(|node| moment(node, sink));
+    let from = fields.with("from", sink, moment);
+    let until = fields.with("until", sink, moment);
+    let blocks = fields.some("blocks").map_or_else(|| Some(releases_only()), |node| blocks(node, sink));
+    fields.finish(sink);
+    let found = LockedFreeze { by, reason: reason?, at: at?, from, until, blocks: blocks? };
+    if found.until.is_some_and(|until| until <= found.begins()) {
+        let span = node.get("until").map_or(&node.span, |node| &node.span);
+        sink.push(span.error("freeze_empty", "the freeze ends before it begins").hint("`until` is the first moment after it"));
+    }
+    Some(found)
+}
+
+fn blocks(node: &Node, sink: &mut Sink) -> Option<BTreeSet<Gated>> {
+    let before = sink.len();
+    let mut found = BTreeSet::new();
+    for item in items(node, sink) {
+        match text(item, sink) {
+            Some("release") => drop(found.insert(Gated::Release)),
+            Some("rollback") => drop(found.insert(Gated::Rollback)),
+            Some(_) => sink.push(item.span.error("freeze_blocks", "a freeze cannot block this").hint(BLOCKS_HINT)),
+            None => {}
+        }
+    }
+    if sink.len() == before && !found.contains(&Gated::Release) {
+        sink.push(node.span.error("freeze_blocks", "a freeze always blocks releases").hint(BLOCKS_HINT));
+    }
+    (sink.len() == before).then_some(found)
+}
+
+const BLOCKS_HINT: &str = "write `[release]` or `[release, rollback]`; repair and abort are never blocked";
+
+pub(crate) fn override_(node: &Node, sink: &mut Sink) -> Option<Override> {
+    let mut fields = Fields::of(node, "an override", sink)?;
+    let number = fields.require("release", sink).and_then(|node| release(node, sink));
+    let stack = optional(&mut fields, "stack", sink);
+    let by = required(&mut fields, "by", sink);
+    let reason = fields.require("reason", sink).and_then(|node| text(node, sink).map(str::to_owned));
+    let at = fields.require("at", sink).and_then(|node| moment(node, sink));
+    let until = fields.require("until", sink).and_then(|node| moment(node, sink));
+    fields.finish(sink);
+    let found = Override { release: number?, stack, by: by?, reason: reason?, at: at?, until: until? };
+    let span = node.get("until").map_or(&node.span, |node| &node.span);
+    if found.until <= found.at {
+        sink.push(span.error("override_empty", "the override ends before it begins").hint("`until` lies after `at`"));
+    } else if found.until.duration_since(found.at) > SignedDuration::from_secs(OVERRIDE_MAX_SECS) {
+        sink.push(span.error("override_long", "an override ends at most 24 hours after `at`").hint("give another one when it is over"));
+    }
+    Some(found)
+}
+
 impl Lock {
     /// The file's text. Reasons are people's words: what the reader would refuse in them (invisible characters, too
     /// great a length) is left out here.
@@ -185,6 +255,12 @@ impl Lock {
         }
         for hold in &mut written.holds {
             hold.reason = readable(&hold.reason);
+        }
+        for freeze in &mut written.freezes {
+            freeze.reason = readable(&freeze.reason);
+        }
+        for given in &mut written.overrides {
+            given.reason = readable(&given.reason);
         }
         #[expect(clippy::expect_used, reason = "our own types have string keys and no failing serialisers")]
         let body = serde_yaml::to_string(&written).expect("a lock serialises to YAML");

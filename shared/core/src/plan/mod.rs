@@ -5,32 +5,38 @@
 
 mod changes;
 mod decide;
+mod gates;
+mod inputs;
 mod model;
 mod steps;
 
 pub use changes::changes;
-pub use decide::{Attempt, Diverged, FailedContent, Gates, HostInputs, Offer, Released, StackInputs, StackRecord};
+pub use gates::{Gates, Splay, Unwatched};
+pub use inputs::{Attempt, Diverged, FailedContent, HostInputs, Offer, Released, StackInputs, StackRecord};
 pub use model::*;
 
 use crate::desired::DesiredStack;
 use crate::ids::ContentId;
+use gates::Gate;
 use jiff::Timestamp;
 
 /// Plans one host: for each stack what to aim at, the steps, and what waits.
 pub fn plan(inputs: &HostInputs<'_>, now: Timestamp) -> Plan {
-    let mut stacks: Vec<StackPlan> = inputs.stacks.values().map(|stack| plan_stack(inputs, stack, now)).collect();
+    let gate = Gate::at(&inputs.gates, now);
+    let mut stacks: Vec<StackPlan> = inputs.stacks.values().map(|stack| plan_stack(inputs, stack, &gate)).collect();
     stacks.retain(|stack| !stack.is_silent());
     let hash = ContentId::of(&stacks);
     Plan { stacks, hash }
 }
 
-fn plan_stack(inputs: &HostInputs<'_>, stack: &StackInputs, now: Timestamp) -> StackPlan {
-    let decision = decide::decide(stack, &inputs.gates, now);
+fn plan_stack(inputs: &HostInputs<'_>, stack: &StackInputs, gate: &Gate<'_>) -> StackPlan {
+    let decision = decide::decide(stack, gate);
     let nothing: DesiredStack;
     let target = match &decision.target {
         decide::Target::Stack(desired) => desired,
         decide::Target::Leave => {
-            return StackPlan { stack: stack.name.clone(), class: None, target: None, waiting: decision.waiting, steps: Vec::new() };
+            let (stack, waiting) = (stack.name.clone(), decision.waiting);
+            return StackPlan { stack, class: None, target: None, waiting, overridden: None, steps: Vec::new() };
         }
         decide::Target::Nothing(desired) => {
             nothing = desired.clone();
@@ -41,5 +47,6 @@ fn plan_stack(inputs: &HostInputs<'_>, stack: &StackInputs, now: Timestamp) -> S
     let start = steps::Start { from, observed: inputs.observed, class: decision.class, stopping: &stack.record.stopping };
     let steps = steps::steps(target, &start);
     let class = decision.class.or_else(|| (!steps.is_empty()).then_some(OperationClass::Repair));
-    StackPlan { stack: stack.name.clone(), class, target: Some(target.clone()), waiting: decision.waiting, steps }
+    let (waiting, overridden) = (decision.waiting, decision.overridden);
+    StackPlan { stack: stack.name.clone(), class, target: Some(target.clone()), waiting, overridden, steps }
 }

@@ -2,7 +2,7 @@
 
 use crate::compose::{ImageRef, NetworkModel, PullPolicy, VolumeModel};
 use crate::desired::{DesiredContainer, DesiredStack, StopFirstBecause};
-use crate::ids::{ContentId, ReleaseNumber, ServiceName, StackName};
+use crate::ids::{ContentId, PersonName, ReleaseNumber, ServiceName, StackName};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,9 @@ pub struct StackPlan {
     pub target: Option<DesiredStack>,
     /// Why the newest offer is not (yet) the target.
     pub waiting: Option<Waiting>,
+    /// What would have stopped it, had nobody given an override.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overridden: Option<Overridden>,
     /// The steps, each after the ones it names.
     pub steps: Vec<Step>,
 }
@@ -50,6 +53,19 @@ impl StackPlan {
     pub(super) fn is_silent(&self) -> bool {
         self.steps.is_empty() && self.waiting.is_none() && self.class.is_none_or(|class| class == OperationClass::Repair)
     }
+}
+
+/// An override that was used, and what it passed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overridden {
+    /// The code of the wait that it passed ([`Waiting::code`]).
+    pub code: String,
+    /// Who gave it.
+    pub by: PersonName,
+    /// Why.
+    pub reason: String,
+    /// When it ends by itself.
+    pub until: Timestamp,
 }
 
 /// Class of an operation, decided by its content and not by who asked.
@@ -208,6 +224,24 @@ pub enum Waiting {
         /// The rule that decided, by name.
         rule: String,
     },
+    /// The window that this release waited for passed while nobody was looking: the host was off or asleep.
+    MissedWindow {
+        /// When it opened.
+        opened_at: Timestamp,
+        /// When it closed.
+        closed_at: Timestamp,
+        /// The next opening; none: none within the horizon.
+        opens_at: Option<Timestamp>,
+        /// The rule that decided, by name.
+        rule: String,
+    },
+    /// A window has opened; this host starts a little later, so that not all hosts start at once.
+    Splay {
+        /// When it opened.
+        opened_at: Timestamp,
+        /// When this host starts.
+        until: Timestamp,
+    },
     /// A window is open, and what remains of it is too short.
     DoesNotFit {
         /// How long it may take, in seconds.
@@ -274,12 +308,35 @@ pub enum Waiting {
 }
 
 impl Waiting {
+    /// Is it something that an override passes? Windows, cutoffs, freezes, too little time, holds: what people decided,
+    /// not what is broken.
+    pub fn can_be_overridden(&self) -> bool {
+        match self {
+            Waiting::WindowClosed { .. }
+            | Waiting::MissedWindow { .. }
+            | Waiting::Splay { .. }
+            | Waiting::DoesNotFit { .. }
+            | Waiting::Frozen { .. }
+            | Waiting::Held { .. } => true,
+            Waiting::NoRelease
+            | Waiting::ConfigRefused { .. }
+            | Waiting::FailedHere { .. }
+            | Waiting::Diverged { .. }
+            | Waiting::RemovalHeld { .. }
+            | Waiting::ContentMismatch { .. }
+            | Waiting::Backoff { .. }
+            | Waiting::ClockUntrusted { .. } => false,
+        }
+    }
+
     /// The stable code, as it stands in JSON, metrics and documents.
     pub fn code(&self) -> &'static str {
         match self {
             Waiting::NoRelease => "no_release",
             Waiting::ConfigRefused { .. } => "config_refused",
             Waiting::WindowClosed { .. } => "window_closed",
+            Waiting::MissedWindow { .. } => "missed_window",
+            Waiting::Splay { .. } => "splay",
             Waiting::DoesNotFit { .. } => "does_not_fit",
             Waiting::Frozen { .. } => "frozen",
             Waiting::Held { .. } => "held",
@@ -295,9 +352,11 @@ impl Waiting {
     /// The next moment at which it may be different by itself.
     pub fn next_moment(&self) -> Option<Timestamp> {
         match self {
-            Waiting::WindowClosed { opens_at, .. } | Waiting::DoesNotFit { opens_at, .. } => *opens_at,
+            Waiting::WindowClosed { opens_at, .. } | Waiting::MissedWindow { opens_at, .. } | Waiting::DoesNotFit { opens_at, .. } => {
+                *opens_at
+            }
             Waiting::Frozen { until, .. } | Waiting::Held { until, .. } => *until,
-            Waiting::Backoff { until } => Some(*until),
+            Waiting::Backoff { until } | Waiting::Splay { until, .. } => Some(*until),
             Waiting::NoRelease
             | Waiting::ConfigRefused { .. }
             | Waiting::FailedHere { .. }

@@ -3,7 +3,6 @@
 
 use super::changes::{Change, ChangeKind, Totals, changes_of};
 use super::{Input, Running};
-use crate::calendar::Calendar;
 use crate::compose::StackModel;
 use crate::desired::DesiredStack;
 use crate::ids::{EnvironmentName, HostName, StackName};
@@ -221,7 +220,7 @@ impl Group<'_> {
         repo.hosts.insert(self.host.name.clone(), self.host.clone());
         let offered = offers(&Basis::Tip { commit: input.commit, repo: &repo }, &self.for_host(&present));
         let stacks = offered.into_iter().map(|(name, offer)| (name.clone(), inputs(name, offer, released, input.now))).collect();
-        plan(&HostInputs { stacks, observed: &observed, gates: open(input.now) }, input.now)
+        plan(&HostInputs { stacks, observed: &observed, gates: open() }, input.now)
     }
 }
 
@@ -249,8 +248,8 @@ fn inputs(name: StackName, offer: Offer, released: &BTreeMap<StackName, DesiredS
 }
 
 /// The gates are shown, not applied: a calendar without windows is always open.
-fn open(now: Timestamp) -> Gates {
-    Gates { calendar: Calendar::default().decide(now), holds: Vec::new(), clock_fault: None, calendar_fault: None }
+fn open() -> Gates {
+    Gates::default()
 }
 
 /// A host that has exactly what is released to it.

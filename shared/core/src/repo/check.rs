@@ -4,12 +4,12 @@ use super::calendar;
 use super::load::RawRepo;
 use super::model::{ApprovalPolicy, Environment, Host};
 use super::raw::{RawEnvironment, RawHost, RawPlacement};
-use crate::calendar::Zones;
+use crate::calendar::{REASON_CHARS_MAX, Zones};
 use crate::compose::StackModel;
 use crate::files::RepoFiles;
 use crate::findings::{Finding, Place};
-use crate::ids::{EnvironmentName, HostName, RepoPath, RoleName, StackName};
-use crate::yaml::{Sink, Span, hint_among};
+use crate::ids::{EnvironmentName, HostName, PersonName, RepoPath, RoleName, StackName};
+use crate::yaml::{Node, Sink, Span, hint_among};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What came through.
@@ -126,6 +126,7 @@ fn environment(raw: &RawRepo, (name, found): (&EnvironmentName, &RawEnvironment)
         stacks.insert(stack.clone(), placement.placement.clone());
     }
     approvals(raw, found, sink);
+    standing(raw, found, sink);
     let quiet = found.calendar_places.windows.is_none() && !sink.has_errors();
     if quiet && matches!(name.as_str(), "production" | "prod") {
         let place = path("environments", name.as_str()).map(Place::file);
@@ -133,7 +134,45 @@ fn environment(raw: &RawRepo, (name, found): (&EnvironmentName, &RawEnvironment)
         sink.extend(place.map(|place| Finding::warning("always_open", place, message).hint("write `windows: always` if this is meant")));
     }
     let calendar = found.calendar.as_ref().map(|raw| calendar::checked(raw, &found.calendar_places, zones, sink)).unwrap_or_default();
-    Environment { name: name.clone(), stacks, calendar, approvals: found.approvals.clone() }
+    let holds = found.holds.iter().map(|(hold, _)| hold.clone()).collect();
+    let overrides = found.overrides.iter().map(|(given, _)| given.clone()).collect();
+    Environment { name: name.clone(), stacks, calendar, approvals: found.approvals.clone(), holds, overrides }
+}
+
+/// What people write by hand names somebody who is known, a stack that is there, and a reason.
+fn standing(raw: &RawRepo, found: &RawEnvironment, sink: &mut Sink) {
+    for (hold, node) in &found.holds {
+        if hold.by.is_none() {
+            let finding = node.span.error("missing_key", "`by` is missing in a hold");
+            sink.push(finding.hint("whoever holds a stack is named, with the key of `people` in `tidegate.yaml`"));
+        }
+        one_standing(raw, (node, hold.stack.as_ref(), hold.reason.as_str()), sink);
+        if hold.until.is_some_and(|until| until <= hold.at) {
+            let span = node.get("until").map_or(&node.span, |node| &node.span);
+            sink.push(span.error("hold_empty", "the hold ends before it begins").hint("`until` lies after `at`"));
+        }
+    }
+    for (given, node) in &found.overrides {
+        one_standing(raw, (node, given.stack.as_ref(), given.reason.as_str()), sink);
+    }
+}
+
+fn one_standing(raw: &RawRepo, (node, stack, reason): (&Node, Option<&StackName>, &str), sink: &mut Sink) {
+    let people = &raw.settings.people;
+    if let Some(by) = node.get("by").filter(|by| by.scalar().is_some_and(|name| !people.keys().any(|person| person.as_str() == name))) {
+        let name = by.scalar().unwrap_or_default();
+        let finding = by.span.error("unknown_person", format!("there is no person `{name}`"));
+        sink.push(finding.hint(hint_among(name, people.keys().map(PersonName::as_str), "name in `people`")));
+    }
+    if let (Some(stack), Some(node)) = (stack.filter(|stack| !raw.stacks.contains(*stack)), node.get("stack")) {
+        let finding = node.span.error("unknown_stack", format!("there is no stack `{stack}`"));
+        sink.push(finding.hint(hint_among(stack.as_str(), raw.stacks.iter().map(StackName::as_str), "folder in `stacks`")));
+    }
+    let chars = reason.trim().chars().count();
+    if let Some(node) = node.get("reason").filter(|_| !(1..=REASON_CHARS_MAX).contains(&chars)) {
+        let finding = node.span.error("bad_value", format!("a reason has 1 to {REASON_CHARS_MAX} characters"));
+        sink.push(finding.hint("say in a sentence why"));
+    }
 }
 
 /// A placement must match a host, label by label, or the stack would run nowhere without a word.

@@ -2,8 +2,9 @@
 
 use crate::calendar::Calendar;
 use crate::compose::StackModel;
+use crate::findings::Place;
 use crate::ids::{EnvironmentName, HostName, PersonName, RoleName, StackName};
-use crate::lock::Lock;
+use crate::lock::{Hold, Lock, Override};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -82,6 +83,33 @@ pub struct Environment {
     pub calendar: Calendar,
     /// Who must agree.
     pub approvals: ApprovalPolicy,
+    /// Stops that were written by hand.
+    pub holds: Vec<Hold>,
+    /// Passes that were written by hand.
+    pub overrides: Vec<Override>,
+}
+
+/// What gates an environment's releases: what stands in its file at the tip and what stands in its lock, together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Windows, freezes of the file and freezes of the lock.
+    pub calendar: Calendar,
+    /// Stops, of the lock first.
+    pub holds: Vec<Hold>,
+    /// Passes, of the lock first.
+    pub overrides: Vec<Override>,
+}
+
+impl Environment {
+    /// What gates the environment's releases with this lock. Agent and bot both ask here, so that they never disagree.
+    pub fn standing(&self, lock: Option<&Lock>) -> Standing {
+        let place = format!("releases/{}.yaml", self.name).parse().ok().map(Place::file);
+        let freezes = lock.into_iter().flat_map(|lock| &lock.freezes).map(|freeze| freeze.added(place.clone()));
+        let calendar = self.calendar.with_freezes(freezes);
+        let holds = lock.into_iter().flat_map(|lock| &lock.holds).chain(&self.holds).cloned().collect();
+        let overrides = lock.into_iter().flat_map(|lock| &lock.overrides).chain(&self.overrides).cloned().collect();
+        Standing { calendar, holds, overrides }
+    }
 }
 
 /// Where a stack goes inside its environment.

@@ -6,6 +6,7 @@ use super::model::{ApprovalPolicy, ApprovalsRequired, BotIdentity, Person, Place
 use crate::calendar::{RawCalendar, RawFreeze, RawWindow, RawWindows};
 use crate::compose::duration_ms;
 use crate::ids::{EnvironmentName, PersonName, RoleName, StackName};
+use crate::lock::{self, Hold, Override};
 use crate::yaml::{Fields, Key, Node, Sink, Span, Value, boolean, entries, integer, items, parsed, schema, text};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,6 +34,10 @@ pub(super) struct RawEnvironment {
     pub(super) approval_roles: Vec<(RoleName, Span)>,
     /// Where `approvals` is written; none: absent.
     pub(super) approvals_span: Option<Span>,
+    /// Stops, each with its node.
+    pub(super) holds: Vec<(Hold, Node)>,
+    /// Passes, each with its node.
+    pub(super) overrides: Vec<(Override, Node)>,
 }
 
 /// A placement with the places of its labels.
@@ -185,8 +190,21 @@ pub(super) fn environment(node: &Node, sink: &mut Sink) -> Option<RawEnvironment
         Some(node) => approvals(node, &mut approval_roles, sink),
         None => ApprovalPolicy::FollowTip,
     };
+    let holds = by_hand(fields.some("holds"), lock::read_hold, sink);
+    let overrides = by_hand(fields.some("overrides"), lock::read_override, sink);
     fields.finish(sink);
-    Some(RawEnvironment { stacks, calendar, calendar_places: places, approvals, approval_roles, approvals_span })
+    Some(RawEnvironment { stacks, calendar, calendar_places: places, approvals, approval_roles, approvals_span, holds, overrides })
+}
+
+/// Holds or overrides, in the shape that they have in a lock.
+fn by_hand<T>(node: Option<&Node>, read: fn(&Node, &mut Sink) -> Option<T>, sink: &mut Sink) -> Vec<(T, Node)> {
+    let Some(node) = node else { return Vec::new() };
+    let items = items(node, sink);
+    if items.len() > lock::STANDING_MAX {
+        let finding = node.span.error("too_many", format!("{} entries, at most {} are allowed", items.len(), lock::STANDING_MAX));
+        sink.push(finding.hint("remove those that are over"));
+    }
+    items.iter().take(lock::STANDING_MAX).filter_map(|item| Some((read(item, sink)?, item.clone()))).collect()
 }
 
 fn placement(node: &Node, sink: &mut Sink) -> Option<RawPlacement> {

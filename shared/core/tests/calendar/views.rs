@@ -4,8 +4,8 @@ use crate::checks::parse;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tidegate_core::calendar::{
-    Calendar, Decision, FEED_EVENTS_MAX, FeedInputs, Gated, Item, Lint, LintInputs, MERGE_DAYS, RawCalendar, RawWindow, RawWindows,
-    RuleKind, Shift, State, Zones,
+    AddedFreeze, Calendar, Decision, FEED_EVENTS_MAX, FeedInputs, Gated, Item, Lint, LintInputs, MERGE_DAYS, RawCalendar, RawWindow,
+    RawWindows, RuleKind, Shift, State, Zones,
 };
 use tidegate_core::findings::Place;
 use tidegate_core::ids::RepoPath;
@@ -81,6 +81,55 @@ fn rollbacks_thaw_also_after_very_many_small_freezes() {
     let decision = calendar(json!({ "freezes": [odd(0), odd(1)] })).decide(at("2027-01-02T12:00:30Z"));
     assert_eq!(decision.rollback.unwrap().until, Some(at("2027-01-04T00:00:00Z")));
     assert_eq!(decision.next_start, Some(at("2027-01-04T00:00:00Z")));
+}
+
+#[test]
+fn freezes_of_elsewhere_count_like_those_of_the_calendar() {
+    let windows = json!({ "windows": [berlin("day", "0 10 * * *", "2h")], "freezes": [winter()] });
+    let added = |from: &str, until: Option<&str>, blocks: &[Gated]| AddedFreeze {
+        name: "freeze by alice".into(),
+        reason: Some("annual report".into()),
+        from: at(from),
+        until: until.map(at),
+        blocks: blocks.iter().copied().collect(),
+        place: None,
+    };
+    // To whole minutes, outwards.
+    let short = added("2026-12-01T09:10:59.5Z", Some("2026-12-01T09:20:00.5Z"), &[Gated::Release]);
+    let one = calendar(windows.clone()).with_freezes([short]);
+    let frozen = one.decide(at("2026-12-01T09:10:00Z"));
+    assert_eq!((frozen.state, frozen.next_start), (State::Frozen, Some(at("2026-12-01T09:21:00Z"))));
+    assert_eq!(rule(&frozen), (RuleKind::Freeze, "freeze by alice", Some(Item::Freeze(1))));
+    assert_eq!(frozen.rule.reason.as_deref(), Some("annual report"));
+    assert_eq!(one.decide(at("2026-12-01T09:09:59Z")).open_until, Some(at("2026-12-01T09:10:00Z")));
+    assert_eq!(one.decide(at("2026-12-01T09:21:00Z")).state, State::Open);
+    assert_eq!(one.freezes().len(), 2, "its own first");
+    // Without an end.
+    let endless = calendar(windows).with_freezes([added("2026-12-01T09:10:00Z", None, &[Gated::Release, Gated::Rollback])]);
+    let frozen = endless.decide(at("2027-06-01T09:10:00Z"));
+    assert_eq!((frozen.state, frozen.next_start, frozen.rollback.unwrap().until), (State::Frozen, None, None));
+    let stretches: Vec<_> = endless.frozen_stretches(at("2027-06-01T00:00:00Z"), at("2027-06-02T00:00:00Z")).collect();
+    assert_eq!((stretches.len(), stretches[0].until, stretches[0].blocks_rollback), (1, None, true));
+    assert_eq!(endless.openings(at("2026-12-01T00:00:00Z"), at("2027-12-01T00:00:00Z")).count(), 1);
+    let feed = endless.feed(&FeedInputs { environment: "production", now: at("2027-06-01T00:00:00Z") });
+    assert_eq!(feed.matches("BEGIN:VEVENT").count(), 1, "{feed}");
+}
+
+#[test]
+fn an_opening_is_known_for_as_long_as_is_asked() {
+    let calendar = calendar(json!({ "windows": [berlin("day", "0 10 * * *", "2h")], "freezes": [berlin("lunch", "30 10 * * *", "15m")] }));
+    let opened = |text: &str, minutes: i64| calendar.opened_within(at(text), SignedDuration::from_mins(minutes));
+    assert_eq!(opened("2026-12-01T09:00:00Z", 1), Some(at("2026-12-01T09:00:00Z")));
+    assert_eq!(opened("2026-12-01T09:10:30Z", 30), Some(at("2026-12-01T09:00:00Z")));
+    assert_eq!(opened("2026-12-01T09:10:30Z", 10), None, "longer ago");
+    assert_eq!(opened("2026-12-01T09:30:00Z", 60), None, "frozen");
+    assert_eq!(opened("2026-12-01T09:50:00Z", 60), Some(at("2026-12-01T09:45:00Z")), "a thaw is an opening");
+    assert_eq!(opened("2026-12-01T12:00:00Z", 600), None, "closed");
+    let last = |text: &str| calendar.last_opening(at(text)).map(|opening| (opening.opens.unwrap(), opening.closes.unwrap()));
+    assert_eq!(last("2026-12-01T09:40:00Z"), Some((at("2026-12-01T09:00:00Z"), at("2026-12-01T09:30:00Z"))));
+    assert_eq!(last("2026-12-01T11:00:00Z"), Some((at("2026-12-01T09:45:00Z"), at("2026-12-01T11:00:00Z"))));
+    assert_eq!(last("2026-12-01T10:59:59Z"), Some((at("2026-12-01T09:00:00Z"), at("2026-12-01T09:30:00Z"))));
+    assert_eq!(Calendar::default().opened_within(at("2026-12-01T09:00:00Z"), SignedDuration::from_hours(1)), None);
 }
 
 #[test]

@@ -18,6 +18,10 @@ fn shop(version: u32) -> DesiredStack {
     stack("shop").with("api", service(version)).with("web", web).desired(u64::from(version))
 }
 
+fn tomorrow() -> jiff::Timestamp {
+    "2026-11-22T22:00:00Z".parse().unwrap()
+}
+
 fn running(version: u32) -> Host {
     let mut host = Host::default();
     host.apply(&host.plan(&shop(version)));
@@ -98,10 +102,10 @@ fn what_died_is_started_again_and_what_is_gone_is_made_again() {
 
 #[test]
 fn closed_window_holds_new_releases_but_not_repair() {
-    let opens = "2026-11-22T22:00:00Z".parse().unwrap();
+    let opens = tomorrow();
     let mut host = running(1);
     let plan = host.plan_for(offer(&shop(2)), closed(opens));
-    assert_eq!(plan.stacks[0].waiting, Some(Waiting::WindowClosed { opens_at: Some(opens), rule: "nights".into() }));
+    assert_eq!(plan.stacks[0].waiting, Some(Waiting::WindowClosed { opens_at: Some(opens), rule: "no window is open".into() }));
     assert!(plan.is_empty());
     for container in host.observed.containers.values_mut() {
         container.state = ContainerState::Exited(1);
@@ -116,7 +120,7 @@ fn closed_window_holds_new_releases_but_not_repair() {
 fn what_was_verified_here_comes_back_in_a_closed_window() {
     let mut host = running(1);
     host.apply(&host.plan(&shop(2)));
-    let plan = host.plan_for(offer(&shop(1)), closed(now()));
+    let plan = host.plan_for(offer(&shop(1)), closed(tomorrow()));
     assert_eq!(plan.stacks[0].class, Some(OperationClass::Rollback));
     assert_eq!(plan.stacks[0].waiting, None);
 }
@@ -184,7 +188,7 @@ fn holds_and_divergence_wait_with_their_reason() {
 fn a_rollout_that_began_may_end_after_the_window_closed() {
     let mut host = running(1);
     host.record.attempt = Some(Attempt { content: shop(2).content, release: None, started_at: now(), class: OperationClass::Release });
-    let plan = host.plan_for(offer(&shop(2)), closed(now()));
+    let plan = host.plan_for(offer(&shop(2)), closed(tomorrow()));
     assert_eq!(plan.stacks[0].class, Some(OperationClass::Release));
 }
 
@@ -193,7 +197,7 @@ fn a_rollout_that_was_cut_off_for_long_asks_the_calendar_again() {
     let mut host = running(1);
     let long_ago = "2026-11-19T12:00:00Z".parse().unwrap();
     host.record.attempt = Some(Attempt { content: shop(2).content, release: None, started_at: long_ago, class: OperationClass::Release });
-    let plan = host.plan_for(offer(&shop(2)), closed(now()));
+    let plan = host.plan_for(offer(&shop(2)), closed(tomorrow()));
     assert_eq!(plan.stacks[0].class, Some(OperationClass::Abort));
     assert!(matches!(plan.stacks[0].waiting, Some(Waiting::WindowClosed { .. })));
 }

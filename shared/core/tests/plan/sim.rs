@@ -1,7 +1,7 @@
 //! A host made of data: applies the steps of a plan to an observed host, as an engine would.
 
 use std::collections::{BTreeMap, BTreeSet};
-use tidegate_core::calendar::{Decision, Rule, RuleKind, State};
+use tidegate_core::calendar::{Calendar, RawCalendar, RawWindow, RawWindows, Zones};
 use tidegate_core::compose::{Condition, ContainerModel, Dependency, Mount, MountSource, Port, Protocol, Service, StackModel};
 use tidegate_core::desired::{DesiredStack, Naming, Source, desired_stack};
 use tidegate_core::ids::{CommitId, ReleaseNumber, ServiceName, StackName};
@@ -65,21 +65,22 @@ pub(crate) fn after(services: &[(&str, Condition)]) -> BTreeMap<ServiceName, Dep
 }
 
 pub(crate) fn open() -> Gates {
-    let rule = Rule::named(RuleKind::Always, "always");
-    Gates { calendar: decision(State::Open, rule), holds: Vec::new(), clock_fault: None, calendar_fault: None }
+    Gates::default()
 }
 
+/// Closed until a moment, which lies on a whole minute.
 pub(crate) fn closed(opens_at: jiff::Timestamp) -> Gates {
-    let rule = Rule::named(RuleKind::None, "nights");
-    let mut gates = Gates { calendar: decision(State::Closed, rule), holds: Vec::new(), clock_fault: None, calendar_fault: None };
-    gates.calendar.next_start = Some(opens_at);
-    gates
+    let at = opens_at.to_zoned(jiff::tz::TimeZone::UTC);
+    let cron = format!("{} {} {} {} *", at.minute(), at.hour(), at.day(), at.month());
+    Gates { calendar: calendar(&cron, "1h", None), ..Gates::default() }
 }
 
-/// Through serde, so that new fields of a decision do not break this file.
-fn decision(state: State, rule: Rule) -> Decision {
-    let value = serde_json::json!({ "state": state, "open_until": null, "next_start": null, "rule": rule });
-    serde_json::from_value(value).unwrap()
+/// One window in UTC, named `nights`.
+pub(crate) fn calendar(cron: &str, duration: &str, cutoff: Option<&str>) -> Calendar {
+    let own = |text: &str| Some(text.to_owned());
+    let window = RawWindow { name: own("nights"), cron: own(cron), duration: own(duration), tz: own("UTC"), ..RawWindow::default() };
+    let raw = RawCalendar { windows: RawWindows::List(vec![window]), freezes: Vec::new(), cutoff: cutoff.map(str::to_owned) };
+    Calendar::new(&raw, &Zones::bundled()).unwrap()
 }
 
 /// One host with one stack and what it remembers.
@@ -193,7 +194,14 @@ impl Host {
 }
 
 fn silent(offered: &DesiredStack) -> StackPlan {
-    StackPlan { stack: offered.stack.clone(), class: None, target: Some(offered.clone()), waiting: None, steps: Vec::new() }
+    StackPlan {
+        stack: offered.stack.clone(),
+        class: None,
+        target: Some(offered.clone()),
+        waiting: None,
+        overridden: None,
+        steps: Vec::new(),
+    }
 }
 
 /// The plan as lines of text, for golden comparison.
@@ -203,6 +211,9 @@ pub(crate) fn text(plan: &StackPlan) -> String {
         (None, Some(waiting)) => format!("{}: waits, {}", plan.stack, waiting.code()),
         (None, None) => format!("{}: nothing to do", plan.stack),
     }];
+    if let Some(used) = &plan.overridden {
+        lines[0].push_str(&format!(", {} overridden by {}: {}", used.code, used.by, used.reason));
+    }
     for step in &plan.steps {
         let (verb, what) = match &step.action {
             Action::Pull { image, .. } => ("pull", image.for_people()),
