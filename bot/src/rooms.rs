@@ -1,7 +1,7 @@
 //! The workers of all environments: opened when an environment appears on the branch, closed when it goes.
 
 use crate::notice::{News, Notice};
-use crate::room::{Context, Door, Order, Picture, Room};
+use crate::room::{Context, Door, NotTaken, Order, Picture, Room};
 use crate::store::StoreError;
 use crate::tips::{Seen, Tip, chain};
 use jiff::Timestamp;
@@ -23,12 +23,12 @@ type DoorMap = BTreeMap<EnvironmentName, Door>;
 pub struct Doors(watch::Receiver<Arc<DoorMap>>);
 
 impl Doors {
-    /// Hands an order to an environment's worker; the order comes back when there is none or it has too much to do.
-    pub fn order(&self, environment: &EnvironmentName, order: Order) -> Result<(), Order> {
+    /// Hands an order to an environment's worker, unless there is none or it has too much to do.
+    pub fn order(&self, environment: &EnvironmentName, order: Order) -> Result<(), NotTaken> {
         let doors = self.0.borrow().clone();
         match doors.get(environment) {
             Some(door) => door.order(order),
-            None => Err(order),
+            None => Err(NotTaken),
         }
     }
 

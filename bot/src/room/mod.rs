@@ -123,6 +123,11 @@ pub enum Meant {
     Exactly(Subject),
 }
 
+/// There is no worker, or it has too much to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the environment's worker is gone or has too much to do")]
+pub struct NotTaken;
+
 /// The way to an environment's worker.
 #[derive(Debug, Clone)]
 pub struct Door {
@@ -133,11 +138,9 @@ pub struct Door {
 }
 
 impl Door {
-    /// Hands over an order; false when the worker is gone or has too much to do.
-    pub fn order(&self, order: Order) -> Result<(), Order> {
-        self.orders.try_send(order).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(order) | mpsc::error::TrySendError::Closed(order) => order,
-        })
+    /// Hands over an order, unless the worker is gone or has too much to do.
+    pub fn order(&self, order: Order) -> Result<(), NotTaken> {
+        self.orders.try_send(order).map_err(|_| NotTaken)
     }
 
     /// Says that events of its hosts are in the store. A full queue means that it knows.

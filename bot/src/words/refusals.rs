@@ -45,16 +45,7 @@ pub fn refusal(refusal: &Refusal, now: Timestamp) -> String {
             current.environment,
             current.commit.short()
         ),
-        Refusal::ChangedJustNow { now: current, at, command } => format!(
-            "Nothing was done: what {} offers changed {}, and you may not have seen it. It is {} at {} now. Look at it, then `{command} {} {}`{}.",
-            current.environment,
-            time::ago(*at, now),
-            waits::candidate(current),
-            current.commit.short(),
-            current.environment,
-            current.commit.short(),
-            if *command == "reject" { " with the reason" } else { "" }
-        ),
+        Refusal::ChangedJustNow { now: current, at, command } => changed_just_now(current, &time::ago(*at, now), command),
         Refusal::AlreadyReleased { release, environment } => {
             format!("That is released already: {environment} is at {}.", history_words(release, now))
         }
@@ -76,11 +67,10 @@ pub fn refusal(refusal: &Refusal, now: Timestamp) -> String {
         }
         Refusal::BackAlready { environment, stack, at, by, further } => {
             let by = by.as_ref().map(|by| format!(", by {by}")).unwrap_or_default();
-            let next = match further {
-                Some(further) => format!("To go further: `rollback {stack} {environment} to {further}`."),
-                None => "There is no earlier verified release to go to.".to_owned(),
-            };
-            format!("{stack} in {environment} is back on release {at} already{by}. Nothing was done. {next}")
+            format!(
+                "{stack} in {environment} is back on release {at} already{by}. Nothing was done. {}",
+                further_back(stack, environment, *further)
+            )
         }
         Refusal::UnknownRelease { environment, stack, asked, targets } => {
             format!("Release {asked} of {environment} did not bring any content of {stack}. {}", where_to(targets))
@@ -107,6 +97,15 @@ pub fn refusal(refusal: &Refusal, now: Timestamp) -> String {
         ),
         Refusal::Failed { command, cause } => format!("`{command}` could not be done, and nothing changed: {}", trouble(cause)),
     }
+}
+
+fn changed_just_now(current: &CandidateRef, ago: &str, command: &str) -> String {
+    let CandidateRef { environment, commit, .. } = current;
+    let (what, commit) = (waits::candidate(current), commit.short());
+    let reason = if command == "reject" { " with the reason" } else { "" };
+    format!(
+        "Nothing was done: what {environment} offers changed {ago}, and you may not have seen it. It is {what} at {commit} now. Look at it, then `{command} {environment} {commit}`{reason}."
+    )
 }
 
 fn unknown_person(platform: &str, user: &str, standing: Standing) -> String {
@@ -160,6 +159,13 @@ fn already_approved(counted: &ApprovalCounted) -> String {
         count(missing, "approval"),
         could(&counted.tally.could)
     )
+}
+
+fn further_back(stack: &impl Display, environment: &impl Display, further: Option<ReleaseNumber>) -> String {
+    match further {
+        Some(further) => format!("To go further: `rollback {stack} {environment} to {further}`."),
+        None => "There is no earlier verified release to go to.".to_owned(),
+    }
 }
 
 fn where_to(targets: &[ReleaseNumber]) -> String {
