@@ -4,6 +4,7 @@ pub mod browser;
 pub mod checkout;
 pub mod client;
 pub mod daemon;
+pub mod discord;
 pub mod engine;
 pub mod fleet;
 pub mod git_server;

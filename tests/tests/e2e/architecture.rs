@@ -54,7 +54,7 @@ const IMPURE: &[&str] = &[
 const ADAPTERS: &[(&str, &[&str])] = &[
     ("git2", &["shared/git/src/"]),
     ("bollard", &["agent/src/docker/", "agent/src/docker.rs", "tests/"]),
-    ("serenity", &["bot/src/platforms/discord/"]),
+    ("serenity", &["bot/src/platforms/discord/", "tests/"]),
     ("axum", &["agent/src/http/", "bot/src/http/", "bot/src/intake/", "bot/src/page/", "tests/"]),
     ("rusqlite", &["agent/src/store/", "agent/src/store.rs", "bot/src/store/", "bot/src/store.rs", "tests/"]),
     ("chrono", &["shared/core/src/calendar/"]),
