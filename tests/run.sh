@@ -86,6 +86,21 @@ PYTHON
     if [ -s "$TIDEGATE_TEST_AXE" ]; then good "axe-core"; else missing "axe-core" "python3 -m pip download --no-deps $AXE_PACKAGE must work"; fi
 }
 
+# discord.py, the second client of the server that speaks Discord; with what it needs, in a folder of its own.
+DISCORD_PY=discord.py==2.7.1
+need_discord_py() {
+    export TIDEGATE_TEST_DISCORD_PY=$CACHE/${DISCORD_PY/==/-}
+    if [ ! -d "$TIDEGATE_TEST_DISCORD_PY" ]; then
+        local half=$TIDEGATE_TEST_DISCORD_PY.half
+        rm -rf "$half"
+        # Whole or not at all: an interrupted download is begun again.
+        if python3 -m pip install --quiet --no-compile --disable-pip-version-check --root-user-action=ignore --target "$half" "$DISCORD_PY" >/dev/null 2>&1; then
+            mv "$half" "$TIDEGATE_TEST_DISCORD_PY"
+        fi
+    fi
+    if [ -d "$TIDEGATE_TEST_DISCORD_PY" ]; then good "discord.py"; else missing "discord.py" "python3 -m pip install --target DIR $DISCORD_PY must work"; fi
+}
+
 # --- what the run leaves behind
 
 sweep() {
@@ -141,6 +156,7 @@ need_engine
 need_test_packages
 mkdir -p "$CACHE"
 need_axe
+need_discord_py
 stop_if_missing
 trap at_end EXIT
 trap 'exit 130' INT TERM

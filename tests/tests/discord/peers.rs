@@ -110,6 +110,29 @@ async fn sampler(discord: &Discord, room: Room) -> JoinHandle<()> {
     running
 }
 
+/// What both clients are asked, and answer alike.
+async fn conversation(discord: &Discord, room: Room) {
+    let alice = discord.person(room, "alice");
+    let choices = alice.types(&Slash::of("/rollback").with("stack", "sh"), "stack").unwrap().choices().await.unwrap();
+    assert_eq!(choices, [("sh · 3 h ago".to_owned(), "sh-id".into())]);
+
+    let asked = alice.says("/rollback stack:shop").unwrap().answer().await.unwrap();
+    assert_eq!((asked.text().as_str(), asked.private_to), ("Roll back shop?\n[Roll back] [Why]", Some(alice.user)));
+
+    let modal = alice.press(&asked, "Why").unwrap().modal().await.unwrap();
+    let field = modal.fields()[0].clone();
+    let thanked = alice.submits(&modal, &[(&field, "the prices are wrong")]).unwrap().answer().await.unwrap();
+    assert_eq!((thanked.text().as_str(), thanked.is_public()), ("Because: the prices are wrong", true));
+
+    let confirmed = alice.press(&asked, "Roll back").unwrap().answer().await.unwrap();
+    assert_eq!((confirmed.id, confirmed.text().as_str()), (asked.id, "Rolling back"));
+    discord.wait_message(room.channel, "the card", |seen| seen.text().contains("1.8.2 → 1.8.1")).await.unwrap();
+
+    let slow = alice.says("/slow").unwrap();
+    assert_eq!(slow.answer().await.unwrap().text(), "done");
+    assert_eq!((slow.ack().await.unwrap().kind, slow.followup().await.unwrap().text()), (5, "and more".to_owned()));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn serenity_takes_commands_buttons_modals_and_completions_plain_and_compressed() {
     for plain in [true, false] {
@@ -119,28 +142,60 @@ async fn serenity_takes_commands_buttons_modals_and_completions_plain_and_compre
             discord.gateway().send_plain();
         }
         let client = sampler(&discord, room).await;
-        let alice = discord.person(room, "alice");
-
-        let choices = alice.types(&Slash::of("/rollback").with("stack", "sh"), "stack").unwrap().choices().await.unwrap();
-        assert_eq!(choices, [("sh · 3 h ago".to_owned(), "sh-id".into())]);
-
-        let asked = alice.says("/rollback stack:shop").unwrap().answer().await.unwrap();
-        assert_eq!((asked.text().as_str(), asked.private_to), ("Roll back shop?\n[Roll back] [Why]", Some(alice.user)));
-
-        let modal = alice.press(&asked, "Why").unwrap().modal().await.unwrap();
-        let thanked = alice.submits(&modal, &[("reason", "the prices are wrong")]).unwrap().answer().await.unwrap();
-        assert_eq!((thanked.text().as_str(), thanked.is_public()), ("Because: the prices are wrong", true));
-
-        let confirmed = alice.press(&asked, "Roll back").unwrap().answer().await.unwrap();
-        assert_eq!((confirmed.id, confirmed.text().as_str()), (asked.id, "Rolling back"));
-        discord.wait_message(room.channel, "the card", |seen| seen.text().contains("1.8.2 → 1.8.1")).await.unwrap();
+        conversation(&discord, room).await;
         discord.wait(LIMIT, "both posts", |discord| (discord.calls_of("POST", "/messages").len() == 2).then_some(())).await.unwrap();
         assert_eq!(discord.messages(room.channel).len(), 2, "a nonce posts once");
 
-        let slow = alice.says("/slow").unwrap();
-        assert_eq!(slow.answer().await.unwrap().text(), "done");
-        assert_eq!((slow.ack().await.unwrap().kind, slow.followup().await.unwrap().text()), (5, "and more".to_owned()));
         discord.assert_obeyed();
         client.abort();
     }
+}
+
+/// discord.py as a process of its own; ends with the test.
+struct Python(tokio::process::Child);
+
+impl Python {
+    fn start(discord: &Discord, room: Room) -> Python {
+        let packages = std::env::var_os("TIDEGATE_TEST_DISCORD_PY").expect("TIDEGATE_TEST_DISCORD_PY; run the tests with tests/run.sh");
+        let mut command = tokio::process::Command::new("python3");
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/discord/peer.py"));
+        command.args([discord.base().trim_start_matches("http://"), &discord.token(), &room.guild.to_string()]);
+        command.env("PYTHONPATH", packages).env("PYTHONDONTWRITEBYTECODE", "1").kill_on_drop(true);
+        Python(command.spawn().unwrap())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn discord_py_logs_in_syncs_commands_answers_and_resumes() {
+    let discord = Discord::start();
+    let room = discord.add_room("Example", "releases");
+    let mut python = Python::start(&discord, room);
+    discord
+        .wait(LIMIT, "commands and a session", |discord| {
+            (discord.commands(room.guild).len() == 2 && discord.gateway().connected()).then_some(())
+        })
+        .await
+        .unwrap();
+    conversation(&discord, room).await;
+    let edited = discord.wait_message(room.channel, "the edited card", |seen| seen.content == "live").await.unwrap();
+    let thread = edited.thread.unwrap();
+    assert_eq!(discord.messages(thread)[0].text(), "wave 1");
+
+    // Op 7, a lost line and a session to be taken up again: what happened in between arrives.
+    let alice = discord.person(room, "bob");
+    for (times, trouble) in [(1, 7), (2, 0), (3, 9)] {
+        match trouble {
+            7 => discord.gateway().reconnect(),
+            9 => discord.gateway().invalid_session(true),
+            _ => discord.gateway().cut(),
+        }
+        discord.wait(LIMIT, "the line is gone", |discord| (discord.gateway().closes().len() >= times).then_some(())).await.unwrap();
+        let asked = alice.says("/slow").unwrap();
+        assert_eq!(asked.answer().await.unwrap().text(), "done", "after trouble {trouble}");
+    }
+    assert_eq!((discord.gateway().identifies(), discord.gateway().resumes()), (1, 3));
+    let broken = discord.broken();
+    assert!(broken.is_empty(), "{broken:?}");
+    assert_eq!(discord.invalid_requests(), 0);
+    python.0.kill().await.unwrap();
 }
