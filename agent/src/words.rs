@@ -1,5 +1,6 @@
 //! Every word that the agent says to people: steps, reasons, waits, ends. Code elsewhere passes enums.
 
+pub mod import;
 pub mod preview;
 
 use crate::driver::{Rolled, Way};

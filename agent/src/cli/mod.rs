@@ -5,9 +5,12 @@ mod client;
 mod demo;
 mod doctor;
 mod exit;
+mod folder;
 mod history;
+mod import;
 mod papers;
 mod plan;
+mod render;
 mod rollback;
 mod source;
 mod status;
@@ -39,8 +42,12 @@ enum Command {
     Agent(agent::AgentArgs),
     /// Check a config repo and show every finding
     Validate(validate::ValidateArgs),
-    /// Show what a change would do, host by host
+    /// Show what a change would do, host by host, and when it would go out
     Plan(plan::PlanArgs),
+    /// Print what a host is to run, as plain Compose files
+    Render(render::RenderArgs),
+    /// Make a stack of an existing Compose project
+    Import(import::ImportArgs),
     /// Show what runs on this host and what waits
     Status(status::StatusArgs),
     /// Say why a stack is not where git wants it
@@ -116,6 +123,8 @@ fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Agent(args) => agent::run(&args),
         Command::Validate(args) => validate::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Render(args) => render::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Why(args) => status::why(&args),
         Command::History(args) => history::run(&args),

@@ -115,7 +115,7 @@ async fn from_remote(url: &str, branch: &str, name: Option<&str>) -> anyhow::Res
 }
 
 /// Regular files below the known parts; links are not followed.
-fn walk(root: &Path) -> anyhow::Result<RepoFiles> {
+pub(super) fn walk(root: &Path) -> anyhow::Result<RepoFiles> {
     let mut files = RepoFiles::default();
     let mut total = 0_u64;
     let mut open: Vec<PathBuf> = PARTS.iter().map(|part| root.join(part)).filter(|path| path.exists()).collect();

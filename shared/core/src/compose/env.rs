@@ -32,7 +32,7 @@ pub(super) fn files(context: &Context<'_>, node: &Node, sink: &mut Sink) -> BTre
                 continue;
             }
         };
-        match context.scope.files.get(&file) {
+        match context.scope.file(&file) {
             Some(content) => {
                 known.used_bytes = known.used_bytes.saturating_add(content.bytes.len());
                 if known.used_bytes > ENVIRONMENT_MAX_BYTES {

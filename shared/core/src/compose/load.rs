@@ -4,11 +4,12 @@
 use super::dotenv;
 use super::interpolate::{TOTAL_MAX_BYTES, Variables, interpolate_tree};
 use super::merge::{clean, merge};
-use crate::files::RepoFiles;
+use crate::files::{File, RepoFiles};
 use crate::findings::{Finding, Place};
 use crate::ids::{EnvironmentName, RepoPath, StackName};
 use crate::yaml::{COMPOSE_LIMITS, Node, Sink, Span, Value, hint_among, read, text};
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Most times that `include` and `extends` of one stack may read a file.
@@ -25,15 +26,26 @@ pub(super) struct Scope<'a> {
     pub(super) environment: &'a EnvironmentName,
     pub(super) name: &'a StackName,
     pub(super) variables: Variables,
+    /// Every file that was read.
+    pub(super) used: RefCell<BTreeSet<RepoPath>>,
 }
 
 impl<'a> Scope<'a> {
     /// The folder of a stack and its variables.
     pub(super) fn new(files: &'a RepoFiles, environment: &'a EnvironmentName, name: &'a StackName, sink: &mut Sink) -> Option<Scope<'a>> {
         let folder = format!("stacks/{name}").parse().ok()?;
-        let mut scope = Scope { files, folder, environment, name, variables: Variables::default() };
+        let mut scope = Scope { files, folder, environment, name, variables: Variables::default(), used: RefCell::default() };
         scope.variables = scope.read_variables(sink);
         Some(scope)
+    }
+
+    /// A file of the config repo; that it was asked for is remembered.
+    pub(super) fn file(&self, path: &RepoPath) -> Option<&'a File> {
+        let file = self.files.get(path);
+        if file.is_some() {
+            self.used.borrow_mut().insert(path.clone());
+        }
+        file
     }
 
     /// `.env`, then `.env.<environment>` over it; `COMPOSE_PROJECT_NAME` is the stack's name.
@@ -43,7 +55,7 @@ impl<'a> Scope<'a> {
         let project = ("COMPOSE_PROJECT_NAME".to_owned(), self.name.to_string());
         let mut variables = Variables { values: BTreeMap::from([project.clone()]), files: paths.iter().map(ToString::to_string).collect() };
         for path in &paths {
-            if let Some(file) = self.files.get(path) {
+            if let Some(file) = self.file(path) {
                 let found = dotenv::read(path, &file.bytes, &variables, dotenv::Format::Compose, sink);
                 variables.values.extend(found);
             }
@@ -63,7 +75,7 @@ pub(super) fn load(scope: &Scope<'_>, sink: &mut Sink) -> Option<Node> {
         return None;
     };
     let over_path = scope.folder.join(&format!("compose.{}.yaml", scope.environment)).ok()?;
-    let merged = match scope.files.get(&over_path).is_some() {
+    let merged = match scope.file(&over_path).is_some() {
         true => match loader.compose_file(&over_path)? {
             Some(over) => merge(base, over, &[], loader.sink)?,
             None => base,
@@ -127,7 +139,7 @@ impl Loader<'_, '_> {
     }
 
     fn read_tree(&mut self, path: &RepoPath) -> Option<Option<Node>> {
-        let Some(file) = self.scope.files.get(path) else {
+        let Some(file) = self.scope.file(path) else {
             self.sink.push(Finding::error("missing_file", Place::file(path.clone()), format!("there is no file `{path}`")));
             return None;
         };
@@ -159,7 +171,7 @@ impl Loader<'_, '_> {
                 return None;
             }
         };
-        if self.scope.files.get(&path).is_none() {
+        if self.scope.file(&path).is_none() {
             self.sink.push(node.span.error("missing_file", format!("there is no file `{path}`")));
             return None;
         }
@@ -293,7 +305,7 @@ impl Loader<'_, '_> {
     /// The variables of an included file: its folder's own `.env` below those of the stack.
     fn included_variables(&mut self, path: &RepoPath, outer: &Variables) -> Variables {
         let env = path.parent().and_then(|folder| folder.join(".env").ok()).filter(|env| env.parent().as_ref() != Some(&self.scope.folder));
-        let Some((env, file)) = env.and_then(|env| self.scope.files.get(&env).map(|file| (env, file))) else {
+        let Some((env, file)) = env.and_then(|env| self.scope.file(&env).map(|file| (env, file))) else {
             return outer.clone();
         };
         let mut variables = outer.clone();

@@ -107,10 +107,11 @@ fn entries(base: Vec<(Key, Node)>, over: Vec<(Key, Node)>, path: &[&str], sink: 
             merged.extend(clean(node).map(|node| Some((key, node))));
             continue;
         };
-        if let Some((_, earlier)) = merged[at].take() {
+        if let Some((earlier_key, earlier)) = merged[at].take() {
             let below: Vec<&str> = path.iter().copied().chain([key.text.as_str()]).collect();
-            let node = merge(earlier, node, &below, sink);
-            merged[at] = node.map(|node| (key.clone(), node));
+            let earlier_span = earlier.span.clone();
+            // What still stands where it stood keeps its key: a mistake in it is not the override's.
+            merged[at] = merge(earlier, node, &below, sink).map(|node| (if node.span == earlier_span { earlier_key } else { key }, node));
         }
     }
     merged.into_iter().flatten().filter_map(|(key, node)| clean(node).map(|node| (key, node))).collect()

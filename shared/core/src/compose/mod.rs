@@ -16,6 +16,7 @@ mod mounts;
 mod networks;
 mod objects;
 mod ports;
+mod render;
 mod resolve;
 mod service;
 mod shell;
@@ -25,6 +26,7 @@ mod units;
 
 pub use image::InvalidImage;
 pub use model::*;
-pub use resolve::{resolve_stack, resolve_with_warnings};
+pub use render::{placed, render};
+pub use resolve::{Resolved, resolve_stack, resolve_with_files, resolve_with_warnings};
 pub use support::{Attribute, Section, Support, attribute, attributes, support_page};
 pub use units::{UnitError, duration_ms, nano_cpus, size_bytes};

@@ -185,7 +185,10 @@ pub(super) fn repo_source(scope: &Scope<'_>, (node, written): (&Node, &str), hin
         }
     };
     match content_of(scope.files, &path) {
-        Some(content) => Some(MountSource::Repo { path, content }),
+        Some(content) => {
+            scope.used.borrow_mut().extend(scope.files.below(&path).map(|(found, _)| found.clone()));
+            Some(MountSource::Repo { path, content })
+        }
         None => {
             let finding = node.span.error("missing_file", format!("there is no file or folder `{path}` in the config repo"));
             sink.push(finding.hint(hint));

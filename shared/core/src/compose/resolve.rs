@@ -7,7 +7,7 @@ use super::support::{Section, judge};
 use super::{networks, objects};
 use crate::files::RepoFiles;
 use crate::findings::{Finding, Place, has_errors, with_excerpts};
-use crate::ids::{EnvironmentName, ServiceName, StackName};
+use crate::ids::{EnvironmentName, RepoPath, ServiceName, StackName};
 use crate::yaml::{Fields, Key, Node, Sink, Span, Value, entries, hint_among, text};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -24,10 +24,32 @@ pub fn resolve_stack(files: &RepoFiles, environment: &EnvironmentName, stack: &S
 
 /// As [`resolve_stack`], with the warnings of a good stack.
 pub fn resolve_with_warnings(files: &RepoFiles, environment: &EnvironmentName, stack: &StackName) -> (Option<StackModel>, Vec<Finding>) {
+    let resolved = resolve_with_files(files, environment, stack);
+    (resolved.model, resolved.findings)
+}
+
+/// A stack, what there is to say about it, and the files that it is made of.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// The model; only without errors.
+    pub model: Option<StackModel>,
+    /// Errors and warnings.
+    pub findings: Vec<Finding>,
+    /// Every file that was read or is mounted.
+    pub used: BTreeSet<RepoPath>,
+}
+
+/// As [`resolve_with_warnings`], with the files that the stack is made of.
+pub fn resolve_with_files(files: &RepoFiles, environment: &EnvironmentName, stack: &StackName) -> Resolved {
     let mut sink = Sink::default();
-    let model = Scope::new(files, environment, stack, &mut sink).and_then(|scope| resolve(&scope, &mut sink));
+    let mut used = BTreeSet::new();
+    let model = Scope::new(files, environment, stack, &mut sink).and_then(|scope| {
+        let model = resolve(&scope, &mut sink);
+        used = scope.used.take();
+        model
+    });
     let findings = with_excerpts(sink.into_findings(), files);
-    (model.filter(|_| !has_errors(&findings)), findings)
+    Resolved { model: model.filter(|_| !has_errors(&findings)), findings, used }
 }
 
 fn resolve(scope: &Scope<'_>, sink: &mut Sink) -> Option<StackModel> {

@@ -54,7 +54,12 @@ pub(super) struct Extent<'a> {
 
 pub(super) fn when(input: &Input<'_>, environment: &Environment, running: Option<&Running>, extent: &Extent<'_>) -> When {
     let now = input.now;
-    let calendar = &environment.calendar;
+    let lock = match running {
+        Some(Running::Locked(locked)) => Some(&locked.lock),
+        Some(Running::Branch { .. }) | None => None,
+    };
+    let standing = environment.standing(lock);
+    let calendar = &standing.calendar;
     let needs_secs = extent.budget_ms.saturating_mul(2).div_ceil(1000);
     let openings = calendar.next_openings(now, OPENINGS_MAX);
     let place = openings.iter().find_map(|opening| Some((start_in(opening, now, needs_secs)?, opening)));
@@ -69,7 +74,8 @@ pub(super) fn when(input: &Input<'_>, environment: &Environment, running: Option
         Some(Running::Branch { .. }) | None => environment,
     };
     let approvals = extent.candidate.and_then(|_| approvals(policy));
-    When { calendar: calendar.decide(now), starts_at, starts_until, needs_secs, freezes, approvals, holds: holds(running, now) }
+    let holds = standing.holds.iter().filter(|hold| hold.until.is_none_or(|until| now < until)).cloned().collect();
+    When { calendar: calendar.decide(now), starts_at, starts_until, needs_secs, freezes, approvals, holds }
 }
 
 fn after_days(now: Timestamp, days: i64) -> Timestamp {
@@ -93,9 +99,4 @@ fn approvals(environment: &Environment) -> Option<ApprovalsNeeded> {
             Some(ApprovalsNeeded { count: rule.count.max(1), roles: rule.roles.clone(), authors: rule.authors_may_approve })
         }
     }
-}
-
-fn holds(running: Option<&Running>, now: Timestamp) -> Vec<Hold> {
-    let Some(Running::Locked(locked)) = running else { return Vec::new() };
-    locked.lock.holds.iter().filter(|hold| hold.until.is_none_or(|until| now < until)).cloned().collect()
 }
