@@ -37,7 +37,7 @@ mod tests {
             (name, person)
         };
         let bot = BotIdentity { name: "bot".into(), email: "bot@example.org".into(), keys: Vec::new() };
-        Settings { environments: Vec::new(), people: chat.iter().map(person).collect(), bot }
+        Settings { environments: Vec::new(), people: chat.iter().map(person).collect(), bot, chat: Default::default() }
     }
 
     fn who(settings: &Settings, platform: &str, user: &str) -> Option<String> {

@@ -182,7 +182,7 @@ fn model(files: &RepoFiles, raw: RawRepo, zones: &Zones, sink: &mut Sink) -> Opt
     if sink.has_errors() {
         return None;
     }
-    let RawSettings { environments, people, bot } = raw.settings;
-    let settings = Settings { environments: environments.into_iter().map(|(name, _)| name).collect(), people, bot };
+    let RawSettings { environments, people, bot, chat } = raw.settings;
+    let settings = Settings { environments: environments.into_iter().map(|(name, _)| name).collect(), people, bot, chat };
     Some(Repo { settings, environments: checked.environments, hosts: checked.hosts, stacks, locks: raw.locks })
 }

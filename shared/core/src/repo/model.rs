@@ -1,5 +1,6 @@
 //! The config repo after checks: the layer that cannot be wrong.
 
+use super::chat::Chat;
 use crate::calendar::Calendar;
 use crate::compose::StackModel;
 use crate::findings::Place;
@@ -44,6 +45,8 @@ pub struct Settings {
     pub people: BTreeMap<PersonName, Person>,
     /// The bot's identity in commits.
     pub bot: BotIdentity,
+    /// Rooms on chat platforms.
+    pub chat: Chat,
 }
 
 /// A person.

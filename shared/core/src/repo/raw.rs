@@ -1,6 +1,7 @@
 //! One layer: each of our files as it is written, typed, every value with its place. References to other files are
 //! only names here; `check` looks them up.
 
+use super::chat::{self, Chat};
 use super::keys::check_public_key;
 use super::model::{ApprovalPolicy, ApprovalsRequired, BotIdentity, Person, Placement};
 use crate::calendar::{RawCalendar, RawFreeze, RawWindow, RawWindows};
@@ -20,6 +21,7 @@ pub(super) struct RawSettings {
     pub(super) environments: Vec<(EnvironmentName, Span)>,
     pub(super) people: BTreeMap<PersonName, Person>,
     pub(super) bot: BotIdentity,
+    pub(super) chat: Chat,
 }
 
 /// `environments/<name>.yaml`.
@@ -79,8 +81,9 @@ pub(super) fn settings(node: &Node, sink: &mut Sink) -> Option<RawSettings> {
         email: BOT_EMAIL.to_owned(),
         keys: Vec::new(),
     });
+    let chat = fields.with("chat", sink, chat::chat).unwrap_or_default();
     fields.finish(sink);
-    Some(RawSettings { environments, people, bot })
+    Some(RawSettings { environments, people, bot, chat })
 }
 
 /// The bot's name in commits unless the config repo gives another one.
@@ -118,7 +121,12 @@ fn person(name: &PersonName, node: &Node, sink: &mut Sink) -> Option<Person> {
     let mut chat = BTreeMap::new();
     if let Some(node) = fields.some("chat") {
         for (key, value) in entries(node, sink) {
-            chat.extend(text(value, sink).map(|id| (key.text.clone(), id.to_owned())));
+            let id = if key.text == "discord" {
+                chat::snowflake(value, sink).map(|id| id.to_string())
+            } else {
+                text(value, sink).map(str::to_owned)
+            };
+            chat.extend(id.map(|id| (key.text.clone(), id)));
         }
     }
     fields.finish(sink);
