@@ -231,7 +231,7 @@ fn deciding(pictures: &[Arc<Picture>], asked: Option<EnvironmentName>, command: 
 
 /// Where to go back: where the person says, else the last environment in promotion order that runs the stack. At three in
 /// the morning that is what is meant.
-fn running(pictures: &[Arc<Picture>], asked: Option<EnvironmentName>, stack: &StackName) -> Result<EnvironmentName, Refusal> {
+pub(crate) fn running(pictures: &[Arc<Picture>], asked: Option<EnvironmentName>, stack: &StackName) -> Result<EnvironmentName, Refusal> {
     if let Some(asked) = asked {
         return known(pictures, asked);
     }

@@ -6,6 +6,7 @@ use crate::http::{self, Limits, guard::AllowedHosts};
 use crate::intake::{self, Intake};
 use crate::metrics::Metrics;
 use crate::page::{self, Page};
+use crate::platforms::discord::{self, Discord};
 use crate::platforms::local::Local;
 use crate::registry::Registry;
 use crate::room::Context;
@@ -52,6 +53,9 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error("cannot open the store")]
     Store(#[from] StoreError),
+    /// What is needed for Discord cannot be used.
+    #[error("cannot go to Discord: {0}")]
+    Discord(String),
     /// The address is taken or not ours.
     #[error("cannot listen on {listen}")]
     Listen {
@@ -69,11 +73,15 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Star
     tracing::info!(public_key = %key.public_openssh(), "commits are signed with this key: it belongs into `bot.keys` of tidegate.yaml");
     let mirror = Mirror::open(&settings.mirror(), settings.remote.clone()).await?;
     let (store, writer) = Store::open(&settings.database())?;
+    let discord = discord_access(&settings)?;
+    if discord.is_some() {
+        Discord::begin(&store).await?;
+    }
     let listen = |source| StartError::Listen { listen: settings.listen, source };
     let listener = TcpListener::bind(settings.listen).await.map_err(listen)?;
     tracing::info!(listen = %settings.listen, repo = %settings.remote.url, "the bot is up");
     let tasks = TaskTracker::new();
-    let parts = Parts { settings: &settings, mirror, key, store, stop: stop.clone() };
+    let parts = Parts { settings: &settings, mirror, key, store, discord, stop: stop.clone() };
     parts.start(&tasks, listener);
     stop.cancelled().await;
     tasks.close();
@@ -103,16 +111,31 @@ struct Parts<'a> {
     mirror: Mirror,
     key: SigningKey,
     store: Store,
+    discord: Option<(discord::Address, discord::Token)>,
     stop: CancellationToken,
+}
+
+/// What Discord needs, read before anything begins: a token that cannot be read is told at once.
+fn discord_access(settings: &Settings) -> Result<Option<(discord::Address, discord::Token)>, StartError> {
+    let Some(wanted) = &settings.discord else { return Ok(None) };
+    let path = wanted.token_file.display();
+    let text = std::fs::read_to_string(&wanted.token_file)
+        .map_err(|error| StartError::Discord(format!("the token's file {path} cannot be read: {error}")))?;
+    let token = discord::Token::read(&text).ok_or_else(|| {
+        StartError::Discord(format!("{path} holds no token of Discord: copy it from the Developer Portal, page Bot, Reset Token"))
+    })?;
+    let authority = wanted.ca_file.as_deref().map(discord::authority).transpose().map_err(StartError::Discord)?;
+    Ok(Some((discord::Address { base: wanted.api_base.clone(), authority }, token)))
 }
 
 impl Parts<'_> {
     fn start(self, tasks: &TaskTracker, listener: TcpListener) {
-        let Parts { settings, mirror, key, store, stop } = self;
+        let Parts { settings, mirror, key, store, discord, stop } = self;
         let watched = Watched { mirror: mirror.clone(), branch: settings.remote.branch.clone(), store: store.clone() };
         let (watcher, waker, seen) = Watcher::new(watched, settings.poll_interval);
         let (changed, outbox, metrics) = (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(Metrics::default()));
         let registry = Registry::new(settings.insecure_registries.clone());
+        let runbooks = mirror.clone();
         let context = Arc::new(Context { mirror, key, store: store.clone(), registry, waker: waker.clone(), changed: changed.clone() });
         let (rooms, doors) = Rooms::new(context, seen.clone());
         let (view_in, view) = watch::channel(Arc::new(View::empty(Timestamp::now())));
@@ -121,6 +144,17 @@ impl Parts<'_> {
         let handler = Handler { doors: doors.clone(), seen: seen.clone(), store: store.clone(), metrics: metrics.clone() };
         let local =
             Local { page: asked_on_page, domain, store: store.clone(), view: view.clone(), news: outbox.clone(), said: changed.clone() };
+        let on_discord = discord.map(|(address, token)| Discord {
+            address,
+            token,
+            domain: local.domain.clone(),
+            doors: doors.clone(),
+            seen: seen.clone(),
+            view: view.clone(),
+            store: store.clone(),
+            mirror: runbooks,
+            health: Arc::default(),
+        });
         let publisher = Publisher {
             doors: doors.clone(),
             seen: seen.clone(),
@@ -148,6 +182,9 @@ impl Parts<'_> {
         tasks.spawn(publisher.run(view_in, stop.clone()));
         tasks.spawn(handler.run(asked, stop.clone()));
         tasks.spawn(local.run(stop.clone()));
+        if let Some(on_discord) = on_discord {
+            tasks.spawn(on_discord.run(stop.clone()));
+        }
         tasks.spawn(http::serve(listener, router, Limits::default(), stop));
     }
 }

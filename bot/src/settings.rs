@@ -33,7 +33,7 @@ const fn setting(key: &'static str, default: Option<&'static str>, about: &'stat
 }
 
 /// Every setting.
-pub const TABLE: [Setting; 14] = [
+pub const TABLE: [Setting; 17] = [
     setting("state_dir", Some("/var/lib/tidegate-bot"), "Where the bot keeps its mirror and its small database. It never needs a backup."),
     setting("listen", Some("127.0.0.1:9190"), "Address of the page, of the intake of events, of health and metrics."),
     setting(
@@ -59,6 +59,13 @@ pub const TABLE: [Setting; 14] = [
         Some(""),
         "Registries that are asked over plain HTTP, with commas between; loopback addresses always are.",
     ),
+    setting(
+        "discord.token_file",
+        None,
+        "Path of a file with the bot's token. With it the bot speaks on Discord, in the rooms that `chat.discord` of `tidegate.yaml` names.",
+    ),
+    setting("discord.api_base", Some("https://discord.com"), "Where Discord is: a proxy that speaks for it, or a server to test with."),
+    setting("discord.ca_file", None, "Path of an authority in PEM that is trusted beside the public ones, for a proxy of one's own."),
     setting(
         "local.enabled",
         Some("false"),
@@ -89,6 +96,19 @@ pub struct Settings {
     pub insecure_registries: Vec<String>,
     /// The chat console.
     pub local: crate::show::Console,
+    /// Discord; none: the bot does not speak there.
+    pub discord: Option<DiscordSettings>,
+}
+
+/// How the bot gets to Discord.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiscordSettings {
+    /// The file with the token.
+    pub token_file: PathBuf,
+    /// Where Discord is.
+    pub api_base: String,
+    /// An authority beside the public ones.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// Why the settings cannot be used: everything that is wrong, not only the first.
@@ -238,6 +258,7 @@ impl Values {
             "false" => Ok(crate::show::Console::Off),
             _ => Err(format!("`{text}` is neither true nor false")),
         });
+        let discord = self.discord();
         let page_hosts = list(&self.text("page_hosts").unwrap_or_default());
         let insecure_registries = list(&self.text("registry.insecure").unwrap_or_default());
         let (state_dir, listen) = (state_dir?, listen?);
@@ -250,9 +271,25 @@ impl Values {
             remote: remote?,
             insecure_registries,
             local: local?,
+            discord: discord?,
             state_dir,
             listen,
         })
+    }
+
+    /// None: something is wrong, and told. `Some(None)`: no Discord.
+    #[expect(clippy::option_option, reason = "wrong and absent are two things, as for every setting here")]
+    fn discord(&mut self) -> Option<Option<DiscordSettings>> {
+        let api_base = self.checked("discord.api_base", base);
+        let is_given = self.text("discord.token_file").is_some();
+        let token_file = self.checked("discord.token_file", absolute);
+        let wants_ca = self.text("discord.ca_file").is_some();
+        let ca_file = self.checked("discord.ca_file", absolute);
+        if !is_given {
+            return Some(None);
+        }
+        let settings = DiscordSettings { token_file: token_file?, api_base: api_base?, ca_file };
+        (settings.ca_file.is_some() || !wants_ca).then_some(Some(settings))
     }
 
     fn remote(&mut self) -> Option<RemoteSettings> {
@@ -295,6 +332,22 @@ fn list(text: &str) -> Vec<String> {
 fn unknown(name: &str, known: impl Iterator<Item = String>) -> String {
     let names: BTreeSet<String> = known.collect();
     format!("{name}: there is no such setting; known are {}", names.into_iter().collect::<Vec<_>>().join(", "))
+}
+
+/// The token goes there with every request: in the clear only to this machine itself.
+fn base(text: &str) -> Result<String, String> {
+    let url = text.trim_end_matches('/');
+    let host = |rest: &str| rest.split(['/', '?', '#']).next().unwrap_or_default().to_owned();
+    let fine = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
+        (Some(rest), _) => !host(rest).is_empty() && !host(rest).contains('@'),
+        (_, Some(rest)) => {
+            let host = host(rest);
+            let name = host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name);
+            name == "localhost" || name.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        }
+        _ => false,
+    };
+    if fine { Ok(url.to_owned()) } else { Err(format!("`{text}` must be an https:// address; http:// only for this machine itself")) }
 }
 
 fn absolute(text: &str) -> Result<PathBuf, String> {
@@ -361,6 +414,18 @@ mod tests {
         ] {
             assert!(words.contains(expected), "{expected}\n{words}");
         }
+    }
+
+    #[test]
+    fn the_token_goes_nowhere_in_the_clear() {
+        let with =
+            |base: &str| load("[repo]\nurl = \"/a\"\n[discord]\ntoken_file = \"/etc/token\"", &[("TIDEGATE_BOT_DISCORD_API_BASE", base)]);
+        assert_eq!(with("http://127.0.0.1:8080/").unwrap().discord.unwrap().api_base, "http://127.0.0.1:8080");
+        assert!(with("https://proxy.example:8443").is_ok() && with("http://[::1]:9").is_ok() && with("http://localhost:9").is_ok());
+        for bad in ["http://discord.com", "http://127.0.0.1.evil.example", "http://10.0.0.1", "https://a@b", "discord.com"] {
+            assert!(with(bad).is_err(), "{bad}");
+        }
+        assert!(load("[repo]\nurl = \"/a\"", &[]).unwrap().discord.is_none());
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 mod cards;
 
+pub use cards::view_of as card_view;
+
 use crate::answers::{self, is_silent};
 use crate::chat::{Said, Tone};
 use crate::platforms::local;
@@ -157,7 +159,8 @@ fn environment(picture: &Picture, now: Timestamp) -> EnvironmentView {
     }
 }
 
-fn hold(picture: &Picture, hold: &Hold) -> HoldView {
+/// A hold as it is shown.
+pub fn hold(picture: &Picture, hold: &Hold) -> HoldView {
     HoldView {
         stack: hold.stack.clone(),
         release: hold.release,

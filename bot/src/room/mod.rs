@@ -9,6 +9,7 @@ mod events;
 mod look;
 mod picture;
 mod rollback;
+mod target;
 
 pub use picture::{Locked, Picture, candidate_ref};
 

@@ -76,34 +76,7 @@ impl Room {
     }
 
     fn choose_target(&self, wish: &Wish<'_>) -> Result<LockedStack, Refusal> {
-        let (environment, stack) = (self.picture.name.clone(), wish.stack.clone());
-        let lock = self.picture.lock().ok_or_else(|| Refusal::NoRelease { environment: environment.clone() })?;
-        let Some(current) = lock.stacks.get(wish.stack) else {
-            let known = lock.stacks.keys().cloned().collect();
-            return Err(Refusal::UnknownStack { environment: Some(environment), stack, known });
-        };
-        let ways = self.picture.ways_back(wish.stack, self.now()).ok_or_else(|| Refusal::NoRelease { environment: environment.clone() })?;
-        let Some(asked) = wish.to else {
-            let target = ways.last_verified();
-            if let Some(brought) = self.way_back_to(wish.stack) {
-                let (by, further) = (brought.lock.requested_by.clone(), target.map(|target| target.locked.release));
-                return Err(Refusal::BackAlready { environment, stack, at: current.release, by, further });
-            }
-            return target.map(|target| target.locked).ok_or(Refusal::NothingEarlier { environment, stack });
-        };
-        let targets = ways.open_numbers();
-        let Some(locked) = ways.at_release(asked) else { return Err(Refusal::UnknownRelease { environment, stack, asked, targets }) };
-        if locked.content == current.content {
-            return Err(Refusal::AlreadyThere { environment, stack, release: locked.release });
-        }
-        match ways.targets().into_iter().find(|target| target.locked.content == locked.content) {
-            Some(target) if !target.verified => Err(Refusal::NeverVerified { environment, stack, asked, targets }),
-            Some(target) => match target.hold {
-                Some(hold) => Err(Refusal::TargetHeld { stack, asked, hold: Box::new(hold) }),
-                None => Ok(locked),
-            },
-            None => Err(Refusal::UnknownRelease { environment, stack, asked, targets }),
-        }
+        self.picture.way_back(wish.stack, wish.to, self.now())
     }
 
     /// One try at the lock of a way back; none: the branch moved, decide again.
@@ -171,16 +144,7 @@ impl Room {
 
     /// Was the locked content of this stack itself put there by a way back?
     pub(super) fn came_by_way_back(&self, stack: &StackName) -> bool {
-        self.way_back_to(stack).is_some()
-    }
-
-    /// The way back that put the locked content of this stack in place, if it was one.
-    fn way_back_to(&self, stack: &StackName) -> Option<&LockRecord> {
-        let content = |lock: &Lock| lock.stacks.get(stack).map(|locked| locked.content.clone());
-        let current = content(self.picture.lock()?);
-        let records = self.picture.history.records().iter();
-        let brought = records.take_while(|record| content(&record.lock) == current).last();
-        brought.filter(|record| crate::history::is_way_back(record.lock.kind))
+        self.picture.way_back_to(stack).is_some()
     }
 
     async fn hold_failed(&mut self, base: &Lock, stack: &StackName, reason: &str) -> Result<bool, Trouble> {

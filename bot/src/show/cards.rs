@@ -46,7 +46,8 @@ fn rank(stage: view::Stage) -> u8 {
     }
 }
 
-fn view_of(picture: &Picture, card: &Card, now: Timestamp) -> view::Card {
+/// A card as it is shown; platforms show the same.
+pub fn view_of(picture: &Picture, card: &Card, now: Timestamp) -> view::Card {
     let tally = card.is_open().then(|| picture.tally(card, now)).flatten();
     let live = card.stage == Stage::Released && picture.is_live(card);
     let stage = stage(picture, card, tally.as_ref());

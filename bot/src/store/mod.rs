@@ -4,8 +4,10 @@
 //! One thread writes. It takes every job that waits, runs each in its own savepoint and commits them together, so that
 //! a thousand small writes cost one sync of the disk. A job is answered only after that commit.
 
+mod kept;
 mod rows;
 
+pub use kept::Kept;
 pub use rows::{Activity, CARDS_MAX, HostReport, HostRow, Pending, Save, Taken, Watermark};
 
 use rusqlite::Connection;
@@ -167,6 +169,7 @@ fn connect(path: &Path) -> Result<Connection, Unusable> {
         TABLES_VERSION => {}
         found => return Err(Unusable::OtherVersion { found }),
     }
+    connection.execute_batch(kept::TABLES)?;
     let healthy: String = connection.query_row("PRAGMA quick_check", [], |row| row.get(0))?;
     if healthy == "ok" { Ok(connection) } else { Err(Unusable::Damaged(healthy)) }
 }

@@ -119,12 +119,12 @@ impl Save {
     }
 }
 
-fn json<T: Serialize>(value: &T) -> Result<String, rusqlite::Error> {
+pub(super) fn json<T: Serialize>(value: &T) -> Result<String, rusqlite::Error> {
     serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 
 /// A row that cannot be read back (an older program wrote it) is left out: it is news, not truth.
-fn readable<T: DeserializeOwned>(text: &str) -> Option<T> {
+pub(super) fn readable<T: DeserializeOwned>(text: &str) -> Option<T> {
     serde_json::from_str(text).inspect_err(|error| tracing::warn!(%error, "a row of the store cannot be read and is left out")).ok()
 }
 

@@ -4,6 +4,7 @@
 //! it for a platform escapes them.
 
 mod cards;
+pub mod discord;
 mod notices;
 mod outcomes;
 mod refusals;

@@ -71,6 +71,7 @@ fn world() -> World {
             environments: vec![production()],
             people: BTreeMap::new(),
             bot: BotIdentity { name: "bot".into(), email: "bot@example.org".into(), keys: Vec::new() },
+            chat: Default::default(),
         },
         environments: vec![environment],
         hosts: BTreeMap::from([(host_name(), me)]),

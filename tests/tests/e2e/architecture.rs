@@ -55,6 +55,7 @@ const ADAPTERS: &[(&str, &[&str])] = &[
     ("git2", &["shared/git/src/"]),
     ("bollard", &["agent/src/docker/", "agent/src/docker.rs", "tests/"]),
     ("serenity", &["bot/src/platforms/discord/", "tests/"]),
+    ("reqwest_for_serenity", &["bot/src/platforms/discord/"]),
     ("axum", &["agent/src/http/", "bot/src/http/", "bot/src/intake/", "bot/src/page/", "tests/"]),
     ("rusqlite", &["agent/src/store/", "agent/src/store.rs", "bot/src/store/", "bot/src/store.rs", "tests/"]),
     ("chrono", &["shared/core/src/calendar/"]),

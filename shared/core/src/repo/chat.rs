@@ -101,7 +101,9 @@ pub(super) fn snowflake(node: &Node, sink: &mut Sink) -> Option<Snowflake> {
     let found = Snowflake::read(written);
     if found.is_none() {
         let finding = node.span.error("bad_value", format!("`{written}` is no id of Discord"));
-        sink.push(finding.hint("turn on User Settings, Advanced, Developer Mode; then right-click, Copy ID; write it in quotes: \"1234…\""));
+        sink.push(
+            finding.hint("turn on User Settings, Advanced, Developer Mode; then right-click, Copy ID; write it in quotes: \"1234…\""),
+        );
     }
     found
 }
