@@ -326,6 +326,8 @@ fn lock_at(known: &Known) -> Option<Lock> {
     match known.files.get(&path).map(|file| lock::read(&path, &file.bytes)) {
         Some(Ok(lock)) if lock.environment == known.environment => Some(lock),
         Some(_) => known.repo.locks.get(&known.environment).cloned(),
+        // A lock that is there and cannot be read is no reason to follow the branch.
+        None if known.files.refused_around(&path).is_some() => known.repo.locks.get(&known.environment).cloned(),
         None => None,
     }
 }

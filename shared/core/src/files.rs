@@ -27,6 +27,7 @@ pub struct File {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RepoFiles {
     files: BTreeMap<RepoPath, File>,
+    refused: BTreeMap<String, String>,
 }
 
 impl RepoFiles {
@@ -38,6 +39,24 @@ impl RepoFiles {
     /// Adds a plain text file (examples, tests, generated repos).
     pub fn insert_text(&mut self, path: RepoPath, text: &str) {
         self.insert(path, File { bytes: text.as_bytes().into(), executable: false });
+    }
+
+    /// Notes that something at a path is not read: a link, a submodule, a file that is too large. The path is text,
+    /// because an odd name may be what is wrong with it.
+    pub fn refuse(&mut self, path: &str, reason: &str) {
+        self.refused.insert(path.to_owned(), reason.to_owned());
+    }
+
+    /// What is at the commit and is not read, with the reason, in path order.
+    pub fn refused(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.refused.iter().map(|(path, reason)| (path.as_str(), reason.as_str()))
+    }
+
+    /// What is not read at or below a path, or is a folder above it: the first one, with the reason. Nobody may take
+    /// such a path for missing, or a folder for complete.
+    pub fn refused_around(&self, path: &RepoPath) -> Option<(&str, &str)> {
+        let is_within = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        self.refused().find(|(refused, _)| is_within(refused, path.as_str()) || is_within(path.as_str(), refused))
     }
 
     /// The file at a path.
@@ -70,8 +89,11 @@ impl RepoFiles {
 }
 
 /// The identity of a file or folder of the repo, as a container that mounts it sees it: every relative path, whether
-/// it is executable, and its bytes. None: there is nothing at this path.
+/// it is executable, and its bytes. None: there is nothing at this path, or not all of it is read.
 pub fn repo_content(files: &RepoFiles, path: &RepoPath) -> Option<ContentId> {
+    if files.refused_around(path).is_some() {
+        return None;
+    }
     let entries: Vec<(&str, bool, ContentId)> = files
         .below(path)
         .map(|(found, file)| (&found.as_str()[path.as_str().len()..], file.executable, ContentId::of_bytes(&file.bytes)))
@@ -81,7 +103,7 @@ pub fn repo_content(files: &RepoFiles, path: &RepoPath) -> Option<ContentId> {
 
 impl FromIterator<(RepoPath, File)> for RepoFiles {
     fn from_iter<I: IntoIterator<Item = (RepoPath, File)>>(iter: I) -> Self {
-        Self { files: iter.into_iter().collect() }
+        Self { files: iter.into_iter().collect(), refused: BTreeMap::new() }
     }
 }
 
@@ -95,6 +117,19 @@ mod tests {
             files.insert_text(path.parse().unwrap(), text);
         }
         files
+    }
+
+    #[test]
+    fn what_is_refused_is_known_from_above_and_from_below() {
+        let mut files = files(&[("a/b/x", "1")]);
+        files.refuse("a/b/link", "it is a link");
+        let around = |path: &str| files.refused_around(&path.parse().unwrap()).map(|(path, _)| path);
+        for path in ["a", "a/b", "a/b/link", "a/b/link/inside"] {
+            assert_eq!(around(path), Some("a/b/link"), "{path}");
+        }
+        for path in ["a/b/x", "a/b/link2", "a/b/lin", "b"] {
+            assert_eq!(around(path), None, "{path}");
+        }
     }
 
     #[test]

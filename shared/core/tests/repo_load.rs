@@ -3,7 +3,7 @@
 mod support;
 
 use support::{errors, example, files};
-use tidegate_core::compose::{HealthTest, MountSource, Restart};
+use tidegate_core::compose::{HealthTest, MountSource, Restart, resolve_stack};
 use tidegate_core::findings::{Style, render};
 use tidegate_core::ids::{EnvironmentName, StackName};
 use tidegate_core::repo::{ApprovalPolicy, load};
@@ -44,4 +44,30 @@ fn the_example_repo_is_valid_and_means_what_it_says() {
 #[test]
 fn an_empty_repo_says_what_is_missing() {
     assert_eq!(errors(&files(&[])), ["tidegate.yaml: missing_file"]);
+}
+
+#[test]
+fn what_cannot_be_read_stops_what_could_use_it_and_nothing_else() {
+    let mut files = example("shop");
+    files.refuse("docs/link", "it is a symbolic link");
+    let loaded = load(&files);
+    assert!(loaded.repo.is_some());
+    assert_eq!(loaded.findings.iter().map(|finding| finding.code.as_str()).collect::<Vec<_>>(), ["unreadable_file"]);
+    for (path, says) in [
+        ("stacks/shop/.env", "stacks/shop/.env: unreadable_file"),
+        ("stacks/shop/big.bin", "stacks/shop/big.bin: unreadable_file"),
+        ("environments", "environments: unreadable_file"),
+        ("releases/production.yaml", "releases/production.yaml: unreadable_file"),
+    ] {
+        let mut files = example("shop");
+        files.refuse(path, "it is a symbolic link");
+        assert!(errors(&files).contains(&says.to_owned()), "{path}: {:?}", errors(&files));
+    }
+    // A stack at a commit of its own: the neighbour is not touched.
+    let (production, shop): (EnvironmentName, StackName) = ("production".parse().unwrap(), "shop".parse().unwrap());
+    let mut files = example("shop");
+    files.refuse("stacks/blog/link", "it is a symbolic link");
+    assert!(resolve_stack(&files, &production, &shop).is_ok());
+    files.refuse("stacks/shop/config/link", "it is a symbolic link");
+    assert!(resolve_stack(&files, &production, &shop).is_err(), "a mounted folder would be incomplete");
 }

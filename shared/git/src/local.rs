@@ -169,7 +169,8 @@ impl Copy<'_> {
             return Ok(());
         }
         if self.ours.read_header(id)?.1 == ObjectType::Tree {
-            for entry in self.repository.find_tree(id)?.iter() {
+            // A submodule names a commit of another repository, which is in neither of the two.
+            for entry in self.repository.find_tree(id)?.iter().filter(|entry| entry.kind() != Some(ObjectType::Commit)) {
                 self.object(entry.id())?;
             }
         }

@@ -17,6 +17,9 @@ const FOLDERS_MAX: usize = 50_000;
 /// Largest folder listing, in bytes.
 const FOLDER_MAX_BYTES: u64 = 8 * 1024 * 1024;
 
+/// Most entries of one commit that are noted as refused; with more, the commit as a whole is.
+const REFUSED_MAX: usize = 1_000;
+
 /// What an entry of a folder may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -96,8 +99,10 @@ impl Cache {
         let failed = error::mirror("reading a commit", dir);
         let root = repository.find_commit(commit).map_err(&failed)?.tree_id();
         let odb = repository.odb().map_err(&failed)?;
-        let mut walk = Walk { cache: self, odb: &odb, dir, commit, files: RepoFiles::default(), folders: Vec::new(), total_bytes: 0 };
-        walk.folder(root, "")?;
+        let mut walk =
+            Walk { cache: self, odb: &odb, dir, commit, files: RepoFiles::default(), folders: Vec::new(), total_bytes: 0, refused: 0 };
+        let listing = walk.listing(root, "")?;
+        walk.folder(listing, "")?;
         Ok(Snapshot { files: Arc::new(walk.files), _folders: Arc::new(walk.folders) })
     }
 }
@@ -111,30 +116,48 @@ struct Walk<'a> {
     files: RepoFiles,
     folders: Vec<Listing>,
     total_bytes: u64,
+    /// How many entries are refused so far.
+    refused: usize,
 }
 
 impl Walk<'_> {
-    /// Depth is bounded by the longest path that `RepoPath` takes.
-    fn folder(&mut self, id: Oid, prefix: &str) -> Result<(), GitError> {
+    /// Depth is bounded by the longest path that `RepoPath` takes. What cannot be read is noted with its reason: it
+    /// concerns whoever uses it, and must not stand in the way of a rollback.
+    fn folder(&mut self, listing: Listing, prefix: &str) -> Result<(), GitError> {
         if self.folders.len() >= FOLDERS_MAX {
             return Err(self.too_big("folders", format!("{FOLDERS_MAX} folders")));
         }
-        let listing = self.listing(id, prefix)?;
         self.folders.push(listing.clone());
         for entry in listing.iter() {
-            let name = std::str::from_utf8(&entry.name)
-                .map_err(|_| self.bad(&format!("{prefix}{}", entry.name.escape_ascii()), "its name is not UTF-8; rename it"))?;
-            let text = format!("{prefix}{name}");
-            let path: RepoPath = text.parse().map_err(|refused: tidegate_core::ids::InvalidId| self.bad(&text, refused.rule))?;
-            match entry.kind {
-                Kind::Folder => self.folder(entry.id, &format!("{text}/"))?,
-                Kind::File { executable } => self.file(entry.id, path, executable)?,
-                Kind::Link => return Err(self.bad(&text, "it is a symbolic link; put the file itself there")),
-                Kind::Submodule => return Err(self.bad(&text, "it is a submodule; commit the files themselves")),
-                Kind::Other(mode) => return Err(self.bad(&text, &format!("its mode {mode:o} is not 100644, 100755 or 40000"))),
+            match self.entry(entry, prefix) {
+                Err(GitError::BadFile { path, reason, .. }) if self.refused < REFUSED_MAX => {
+                    self.refused += 1;
+                    // The path itself, unless it is the name that is wrong: then it is escaped for people.
+                    let name = std::str::from_utf8(&entry.name).ok().map(|name| format!("{prefix}{name}"));
+                    self.files.refuse(&name.filter(|name| name.parse::<RepoPath>().is_ok()).unwrap_or(path), &reason);
+                }
+                other => other?,
             }
         }
         Ok(())
+    }
+
+    fn entry(&mut self, entry: &Entry, prefix: &str) -> Result<(), GitError> {
+        let name = std::str::from_utf8(&entry.name)
+            .map_err(|_| self.bad(&format!("{prefix}{}", entry.name.escape_ascii()), "its name is not UTF-8; rename it"))?;
+        let text = format!("{prefix}{name}");
+        let path: RepoPath = text.parse().map_err(|refused: tidegate_core::ids::InvalidId| self.bad(&text, refused.rule))?;
+        match entry.kind {
+            Kind::Folder => {
+                let prefix = format!("{text}/");
+                let listing = self.listing(entry.id, &prefix)?;
+                self.folder(listing, &prefix)
+            }
+            Kind::File { executable } => self.file(entry.id, path, executable),
+            Kind::Link => Err(self.bad(&text, "it is a symbolic link; put the file itself there")),
+            Kind::Submodule => Err(self.bad(&text, "it is a submodule; commit the files themselves")),
+            Kind::Other(mode) => Err(self.bad(&text, &format!("its mode {mode:o} is not 100644, 100755 or 40000"))),
+        }
     }
 
     fn listing(&mut self, id: Oid, prefix: &str) -> Result<Listing, GitError> {

@@ -108,29 +108,34 @@ async fn a_forced_push_onto_a_fresh_mirror_is_seen() {
 }
 
 #[tokio::test]
-async fn links_submodules_and_large_files_are_refused_by_name() {
+async fn links_submodules_and_large_files_are_refused_by_name_and_the_rest_is_read() {
     let origin = origin();
     let mirror = mirror(&origin).await;
-    let refusal = async |prepare: &dyn Fn()| {
-        run(&origin.work, &["rm", "-rfq", "--ignore-unmatch", "."]);
-        run(&origin.work, &["clean", "-fdq"]);
-        prepare();
-        let tip = origin.commit(&[("ok", "1")]);
-        mirror.fetch().await.unwrap();
-        mirror.files(&tip).await.unwrap_err().to_string()
-    };
-    let link = refusal(&|| std::os::unix::fs::symlink("/etc/passwd", origin.work.join("stack.yaml")).unwrap()).await;
-    assert!(link.contains("stack.yaml") && link.contains("symbolic link"), "{link}");
-    let large = refusal(&|| std::fs::write(origin.work.join("big.bin"), vec![0; 1024 * 1024 + 1]).unwrap()).await;
-    assert!(large.contains("big.bin") && large.contains("1048576"), "{large}");
-    let submodule = refusal(&|| {
-        std::fs::create_dir(origin.work.join("sub")).unwrap();
-        run(&origin.work, &["update-index", "--add", "--cacheinfo", &format!("160000,{},sub", "a".repeat(40))]);
-    })
-    .await;
-    assert!(submodule.contains("sub") && submodule.contains("submodule"), "{submodule}");
-    let control = refusal(&|| std::fs::write(origin.work.join("a\nb"), "x").unwrap()).await;
-    assert!(control.contains("a\\nb"), "{control}");
+    std::os::unix::fs::symlink("/etc/passwd", origin.work.join("stack.yaml")).unwrap();
+    std::os::unix::fs::symlink("/etc", origin.work.join("folder")).unwrap();
+    std::fs::write(origin.work.join("big.bin"), vec![0; 1024 * 1024 + 1]).unwrap();
+    std::fs::write(origin.work.join("a\nb"), "x").unwrap();
+    std::fs::create_dir(origin.work.join("sub")).unwrap();
+    origin.commit(&[("ok", "1"), ("inside/ok", "2")]);
+    run(&origin.work, &["update-index", "--add", "--cacheinfo", &format!("160000,{},sub", "a".repeat(40))]);
+    run(&origin.work, &["commit", "-q", "-m", "a submodule"]);
+    let tip = origin.push();
+    mirror.fetch().await.unwrap();
+    let files = mirror.files(&tip).await.unwrap();
+    assert_eq!(files.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(), ["inside/ok", "ok"]);
+    let refused: Vec<(&str, &str)> = files.refused().collect();
+    let table =
+        [("a\\nb", "control"), ("big.bin", "1048576"), ("folder", "symbolic link"), ("stack.yaml", "symbolic link"), ("sub", "submodule")];
+    assert_eq!(refused.len(), table.len(), "{refused:?}");
+    for ((path, reason), (expected, word)) in refused.iter().zip(table) {
+        assert!(*path == expected && (word == "control" || reason.contains(word)), "{path}: {reason}");
+    }
+    // A commit on top of it is made all the same, and leaves what it cannot read as it is.
+    let made =
+        mirror.commit(&committer(), |_, _| Ok::<_, Infallible>(Some(change("releases/production.yaml", "release: 1\n")))).await.unwrap();
+    let kept = run(&origin.bare, &["ls-tree", "-r", made.commit().as_str()]);
+    assert!(kept.contains("120000 blob") && kept.contains("160000 commit") && kept.contains("releases/production.yaml"), "{kept}");
+    run(&origin.bare, &["fsck", "--strict"]);
 }
 
 #[tokio::test]

@@ -184,6 +184,10 @@ pub(super) fn repo_source(scope: &Scope<'_>, (node, written): (&Node, &str), hin
             return None;
         }
     };
+    if let Some((refused, reason)) = scope.files.refused_around(&path) {
+        sink.push(node.span.error("unreadable_file", format!("`{refused}` cannot be read: {reason}")));
+        return None;
+    }
     match content_of(scope.files, &path) {
         Some(content) => {
             scope.used.borrow_mut().extend(scope.files.below(&path).map(|(found, _)| found.clone()));

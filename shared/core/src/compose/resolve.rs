@@ -18,8 +18,20 @@ const SERVICES_MAX: usize = 200;
 /// A stack as an environment sees it: the model, or everything that is wrong with it. Warnings alone do not stop it;
 /// [`resolve_with_warnings`] tells them too.
 pub fn resolve_stack(files: &RepoFiles, environment: &EnvironmentName, stack: &StackName) -> Result<StackModel, Vec<Finding>> {
+    let refused = refused_in(files, stack);
+    if !refused.is_empty() {
+        return Err(refused);
+    }
     let (model, findings) = resolve_with_warnings(files, environment, stack);
     model.ok_or(findings)
+}
+
+/// What is not read of a stack's folder: it may be an override or a `.env` that would be missed in silence.
+fn refused_in(files: &RepoFiles, stack: &StackName) -> Vec<Finding> {
+    let Ok(folder) = format!("stacks/{stack}").parse::<RepoPath>() else { return Vec::new() };
+    let place = Place::file(folder.clone());
+    let found = files.refused_around(&folder);
+    found.map(|(path, reason)| Finding::error("unreadable_file", place, format!("`{path}` cannot be read: {reason}"))).into_iter().collect()
 }
 
 /// As [`resolve_stack`], with the warnings of a good stack.

@@ -51,10 +51,33 @@ pub fn load_with(files: &RepoFiles, zones: &Zones) -> Loaded {
     Loaded { repo: repo.filter(|_| !has_errors(&findings)), findings }
 }
 
+/// The parts of a config repo that are read; what else lies in it concerns nobody.
+const PARTS: [&str; 5] = [SETTINGS_FILE, "environments", "hosts", "releases", "stacks"];
+
+/// Links, submodules and files that are too large: errors where they could be used, else warnings.
+fn refused(files: &RepoFiles, sink: &mut Sink) {
+    for (path, reason) in files.refused() {
+        let mut place: Option<RepoPath> = path.parse().ok();
+        let mut shorter = path;
+        while let (None, Some((folder, _))) = (&place, shorter.rsplit_once('/')) {
+            (place, shorter) = (folder.parse().ok(), folder);
+        }
+        let Some(place) = place.or_else(|| SETTINGS_FILE.parse().ok()).map(Place::file) else { continue };
+        let message = format!("`{path}` cannot be read: {reason}");
+        let is_ours = PARTS.iter().any(|part| path.split('/').next() == Some(part));
+        sink.push(match is_ours {
+            true => Finding::error("unreadable_file", place, message),
+            false => Finding::warning("unreadable_file", place, message).hint("nothing uses it"),
+        });
+    }
+}
+
 fn raw_repo(files: &RepoFiles, sink: &mut Sink) -> Option<RawRepo> {
+    refused(files, sink);
     let path: RepoPath = SETTINGS_FILE.parse().ok()?;
     let mut broken = BTreeSet::new();
     let settings = match files.get(&path) {
+        None if files.refused_around(&path).is_some() => None,
         None => {
             let finding = Finding::error("missing_file", Place::file(path), "there is no `tidegate.yaml`: this is no config repo");
             sink.push(finding.hint("begin with `schema: 1` and `environments: [staging, production]`"));
@@ -158,6 +181,9 @@ fn has_compose_file(files: &RepoFiles, folder: &RepoPath, sink: &mut Sink) -> bo
     let is_there = |name: &str| folder.join(name).is_ok_and(|path| files.get(&path).is_some());
     if is_there("compose.yaml") {
         return true;
+    }
+    if folder.join("compose.yaml").is_ok_and(|path| files.refused_around(&path).is_some()) {
+        return false;
     }
     let other = ["compose.yml", "docker-compose.yaml", "docker-compose.yml"].into_iter().find(|name| is_there(name));
     let finding = Finding::error("missing_file", Place::file(folder.clone()), format!("there is no `{folder}/compose.yaml`"));
