@@ -1,6 +1,6 @@
 //! Carrying out a stack's plan: every step after the ones it names, several at a time, and nothing decided here.
 //!
-//! The first failure ends the run: no step begins any more, calls in hand end, waits are cut short (the way back
+//! The first failure ends the run: no step begins any more, calls in hand end, waits and pulls are cut short (the way back
 //! must not wait for them). The same goes for a stop from outside. What was done stays: the next plan starts from it.
 
 mod outcome;
@@ -101,14 +101,22 @@ impl<E: Engine> Run<'_, E> {
         (step, result)
     }
 
-    /// A call to the engine. Once begun it is not interrupted: half a call helps nobody.
+    /// A call to the engine. Once begun it is not interrupted, but for a pull: half a call helps nobody.
     async fn call(&self, step: &Step) -> Result<(), Trouble> {
         let Ok(_permit) = self.calls.acquire().await else { return Err(Trouble::Stopped) };
         if self.waits.is_cancelled() {
             return Err(Trouble::Stopped);
         }
         self.tell(Progress::Began { step });
-        self.ask(step).await.map_err(Trouble::from)
+        if !matches!(step.action, Action::Pull { .. }) {
+            return self.ask(step).await.map_err(Trouble::from);
+        }
+        // A pull may take many minutes and changes nothing that runs: a way back does not wait for it.
+        tokio::select! {
+            biased;
+            result = self.ask(step) => result.map_err(Trouble::from),
+            () = self.waits.cancelled() => Err(Trouble::Stopped),
+        }
     }
 
     async fn ask(&self, step: &Step) -> Result<(), EngineError> {

@@ -143,7 +143,9 @@ pub fn way(environment: &EnvironmentName, stack: &StackName, record: &StackRecor
         // What was left by hand is not where a second rollback leads.
         None => choices
             .iter()
-            .find(|choice| record.diverged.as_ref().is_none_or(|diverged| diverged.from != choice.content))
+            .find(|choice| {
+                record.diverged.as_ref().is_none_or(|diverged| diverged.from != choice.content && !diverged.left.contains(&choice.content))
+            })
             .cloned()
             .ok_or_else(|| Refusal::NothingBefore { stack: stack.clone() })?,
         Some(wanted) => choices
@@ -234,8 +236,12 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
         };
         let Some(from) = way.from.clone().filter(|from| from.content != way.to.content) else { return Ok(Ok(way)) };
         let now = self.parts.clock.now();
-        memory.record.diverged =
-            Some(Diverged { from: from.content.clone(), to: way.to.content.clone(), since: now, by: by.clone(), reason: reason.clone() });
+        let mut left =
+            memory.record.diverged.take().map(|before| before.left.into_iter().chain([before.from]).collect()).unwrap_or_default();
+        // Somebody who names what was left before wants it after all.
+        std::collections::BTreeSet::remove(&mut left, &way.to.content);
+        let (from_content, to) = (from.content.clone(), way.to.content.clone());
+        memory.record.diverged = Some(Diverged { from: from_content, to, left, since: now, by: by.clone(), reason: reason.clone() });
         // Somebody decided for it: an earlier failure of that content does not count any more.
         memory.record.failed.retain(|failed| failed.content != way.to.content);
         let mut change = Change::at(now).stack(stack, &memory);
@@ -245,6 +251,7 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
         }
         self.commit(change).await?;
         self.memory.stacks.insert(stack.clone(), memory);
+        self.hurry(stack);
         Ok(Ok(way))
     }
 
@@ -271,8 +278,15 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
         let lifted = lift(&mut memory, self.reporter.holds_removal(stack));
         self.commit(Change::at(self.parts.clock.now()).stack(stack, &memory)).await?;
         self.memory.stacks.insert(stack.clone(), memory);
+        self.hurry(stack);
         self.look = true;
         Ok(Ok(Rolled::Resumed { lifted }))
+    }
+
+    fn hurry(&mut self, stack: &StackName) {
+        if let Some(reconciler) = &mut self.reconciler {
+            reconciler.hurry(stack);
+        }
     }
 }
 

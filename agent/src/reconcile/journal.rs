@@ -208,6 +208,10 @@ impl StackState {
             released.release = target.release;
             released.desired = target.clone();
         }
+    }
+
+    /// Git places the stack here: what somebody once said about its removal is over.
+    pub fn placed(&mut self) {
         self.memory.removal = Removal::NotAsked;
     }
 }

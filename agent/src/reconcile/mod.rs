@@ -6,7 +6,7 @@ pub mod journal;
 mod pace;
 pub mod stack;
 
-pub use pace::Pace;
+pub use pace::{Pace, PaceKey};
 pub use stack::{Begun, StackEnd, StackTurn, Tools};
 
 use crate::config::{ConfigReader, ConfigView};
@@ -58,7 +58,7 @@ pub struct Reconciler<E> {
     pub tools: Tools<E>,
     /// Whose host this is.
     pub identity: Identity,
-    paces: BTreeMap<StackName, Pace>,
+    paces: BTreeMap<PaceKey, Pace>,
     /// Unknown stacks that were looked up in the history of this commit: once is enough.
     looked_up: BTreeMap<StackName, CommitId>,
 }
@@ -129,8 +129,8 @@ impl<E: Engine> Reconciler<E> {
         let mut end = TurnEnd { stacks: self.reports(&settled, &planned.stacks), ..TurnEnd::default() };
         let work = self.due(&planned.stacks, &mut end, now);
         let ends = self.work(input, &gates, take(&mut settled, work)).await?;
-        for (settled, class, result) in ends {
-            self.note(&settled.state.name, class, result, &mut end);
+        for (settled, planned, result) in ends {
+            self.note(planned, result, &mut end);
             remember(memory, &settled);
         }
         self.take_over_silently(&settled, memory).await?;
@@ -178,10 +178,15 @@ impl<E: Engine> Reconciler<E> {
         let reader = ConfigReader { mirror, host: &self.identity.host, zones: &zones };
         let search = Search { reader, host: me, naming: &self.identity.naming, observed };
         for name in unknown {
-            if self.looked_up.insert(name.clone(), view.commit.clone()).as_ref() == Some(&view.commit) {
+            if self.looked_up.get(&name) == Some(&view.commit) {
                 continue;
             }
-            match search.find(&name).await {
+            let found = search.find(&name).await;
+            // Only an answer counts: a search that git did not let end is made again.
+            if found.is_ok() {
+                self.looked_up.insert(name.clone(), view.commit.clone());
+            }
+            match found {
                 Ok(Some(found)) => {
                     let environment = self.identity.environment.clone();
                     let mut state = StackState { environment, name: name.clone(), memory: StackMemory::default() };
@@ -217,7 +222,7 @@ impl<E: Engine> Reconciler<E> {
     fn due<'p>(&self, planned: &'p [StackPlan], end: &mut TurnEnd, now: Timestamp) -> Vec<&'p StackPlan> {
         let mut due = Vec::new();
         for stack in planned.iter().filter(|stack| stack.class.is_some() && stack.target.is_some()) {
-            match self.paces.get(&stack.stack).and_then(|pace| pace.waits(now)) {
+            match PaceKey::of(stack).and_then(|key| self.paces.get(&key)?.waits(now)) {
                 Some(until) => {
                     let report = end.stacks.entry(stack.stack.clone()).or_default();
                     if stack.class != Some(OperationClass::Repair) || report.waiting.is_none() {
@@ -230,22 +235,35 @@ impl<E: Engine> Reconciler<E> {
         due
     }
 
-    async fn work(&self, input: &TurnInput<'_>, gates: &Gates, work: Vec<(&StackPlan, Settled)>) -> Result<Vec<Ended>, StoreError> {
+    async fn work<'p>(
+        &self,
+        input: &TurnInput<'_>,
+        gates: &Gates,
+        work: Vec<(&'p StackPlan, Settled)>,
+    ) -> Result<Vec<Ended<'p>>, StoreError> {
         let turn = StackTurn { tools: &self.tools, gates, interrupt: input.interrupt };
         let turn = &turn;
         let jobs = work.into_iter().map(|(planned, mut settled)| async move {
             let result = turn.run(&mut settled, planned).await?;
-            Ok((settled, planned.class, result))
+            Ok((settled, planned, result))
         });
         futures_util::stream::iter(jobs).buffer_unordered(STACKS_AT_ONCE).collect::<Vec<_>>().await.into_iter().collect()
     }
 
-    fn note(&mut self, name: &StackName, class: Option<OperationClass>, result: StackEnd, end: &mut TurnEnd) {
-        let pace = self.paces.entry(name.clone()).or_default();
+    /// Somebody decided for this stack: what was tried before does not delay it.
+    pub fn hurry(&mut self, stack: &StackName) {
+        self.paces.retain(|key, _| key.stack != *stack);
+    }
+
+    fn note(&mut self, planned: &StackPlan, result: StackEnd, end: &mut TurnEnd) {
+        let (name, class) = (&planned.stack, planned.class);
+        let Some(key) = PaceKey::of(planned) else { return };
         let now = self.tools.clock.now();
+        self.paces.retain(|other, pace| *other == key || pace.still_counts(now));
+        let pace = self.paces.entry(key).or_default();
         match result {
             StackEnd::Settled => {
-                pace.succeeded();
+                self.hurry(name);
                 end.settled.insert(name.clone());
                 end.acted = true;
             }
@@ -290,6 +308,7 @@ impl<E: Engine> Reconciler<E> {
             let mut state = one.state.clone();
             state.memory = before.clone();
             state.take_over(offered);
+            state.placed();
             if state.memory != *before {
                 self.tools.store.commit(Change::at(self.tools.clock.now()).stack(&state.name, &state.memory)).await?;
                 memory.stacks.insert(state.name, state.memory);
@@ -299,7 +318,7 @@ impl<E: Engine> Reconciler<E> {
     }
 }
 
-type Ended = (Settled, Option<OperationClass>, StackEnd);
+type Ended<'p> = (Settled, &'p StackPlan, StackEnd);
 
 /// Moves the settled stacks that have work to their plans.
 fn take<'p>(settled: &mut BTreeMap<StackName, Settled>, work: Vec<&'p StackPlan>) -> Vec<(&'p StackPlan, Settled)> {

@@ -3,6 +3,8 @@
 use crate::backoff::Backoff;
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
+use tidegate_core::ids::{ContentId, StackName};
+use tidegate_core::plan::{OperationClass, StackPlan};
 
 /// After the first failure.
 pub const FIRST_RETRY: Duration = Duration::from_secs(2);
@@ -10,6 +12,25 @@ pub const FIRST_RETRY: Duration = Duration::from_secs(2);
 pub const LONGEST_RETRY: Duration = Duration::from_secs(300);
 /// Repairs further apart than this are unrelated.
 pub const REPAIRS_UNRELATED: Duration = Duration::from_secs(600);
+
+/// What is paced: one kind of work towards one state of a stack. A way back is not delayed by what it leaves.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PaceKey {
+    /// The stack.
+    pub stack: StackName,
+    /// Where the work leads.
+    pub content: ContentId,
+    /// Its class.
+    pub class: OperationClass,
+}
+
+impl PaceKey {
+    /// Of a plan; none: it leads nowhere.
+    pub fn of(plan: &StackPlan) -> Option<PaceKey> {
+        let content = plan.target.as_ref()?.content.clone();
+        Some(PaceKey { stack: plan.stack.clone(), content, class: plan.class.unwrap_or(OperationClass::Repair) })
+    }
+}
 
 /// When a stack may be worked on again.
 #[derive(Debug, Clone)]
@@ -33,9 +54,10 @@ impl Pace {
         self.until.filter(|until| now < *until)
     }
 
-    /// A rollout or its way back succeeded.
-    pub fn succeeded(&mut self) {
-        *self = Pace::default();
+    /// Can it still delay anything? What is older is forgotten.
+    pub fn still_counts(&self, now: Timestamp) -> bool {
+        let latest = self.until.into_iter().chain(self.repaired_at).max();
+        latest.is_some_and(|at| since(at, now) < REPAIRS_UNRELATED + LONGEST_RETRY)
     }
 
     /// A repair succeeded. The first is free; the next ones are further and further apart, so that a container that
@@ -91,12 +113,10 @@ mod tests {
     }
 
     #[test]
-    fn failures_wait_longer_until_a_success() {
+    fn failures_wait_longer_and_are_forgotten_after_a_while() {
         let mut pace = Pace::default();
         assert_eq!(pace.failed(at(0), 1.0), at(2));
         assert_eq!(pace.failed(at(2), 1.0), at(6));
-        pace.succeeded();
-        assert_eq!(pace.waits(at(3)), None);
-        assert_eq!(pace.failed(at(6), 1.0), at(8));
+        assert!(pace.still_counts(at(800)) && !pace.still_counts(at(2_000)));
     }
 }

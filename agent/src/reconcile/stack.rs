@@ -314,3 +314,18 @@ impl ProgressSink for Journalist {
         let _ = self.news.send(Change::at(self.clock.now()).tell(Event::Progress(event)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_call_that_took_too_long_is_not_the_whole_engine() {
+        let tried = || "start shop-web-1".to_owned();
+        assert!(!is_away(&EngineError::TimedOut { tried: tried(), limit_secs: 60 }));
+        assert!(is_away(&EngineError::Unreachable { tried: tried(), source: "connection refused".into() }));
+        let StackEnd::TryLater { engine_away: false, .. } = later(&EngineError::TimedOut { tried: tried(), limit_secs: 60 }) else {
+            panic!("the whole engine is taken for away");
+        };
+    }
+}

@@ -68,23 +68,26 @@ fn count_dropped(connection: &Connection, more: usize) -> Result<(), StoreError>
 
 pub(super) fn read(connection: &Connection, limit: usize) -> Result<Undelivered, StoreError> {
     let number = |name| Ok::<_, StoreError>(read_fact(connection, name)?.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0));
-    let mut statement = connection
-        .prepare_cached("SELECT sequence, at, event FROM outbox ORDER BY sequence LIMIT ?1")
-        .map_err(database("read its outbox"))?;
-    let mut rows = statement.query([i64::try_from(limit).unwrap_or(i64::MAX)]).map_err(database("read its outbox"))?;
-    let mut events = Vec::new();
+    let mut statement =
+        connection.prepare_cached("SELECT sequence, at, event FROM outbox ORDER BY sequence").map_err(database("read its outbox"))?;
+    let mut rows = statement.query([]).map_err(database("read its outbox"))?;
+    let (mut events, mut unreadable) = (Vec::new(), Vec::new());
     let mut bytes = ENVELOPE_BYTES;
-    while let Some(row) = rows.next().map_err(database("read its outbox"))? {
+    while let Some(row) = rows.next().map_err(database("read its outbox"))?.filter(|_| events.len() < limit) {
         let (sequence, at, text) = row_parts(row).map_err(database("read its outbox"))?;
-        bytes += text.len() + at.len() + 64;
+        // An event of another version cannot be read any more. It is dropped at once, or it would stand before all others.
+        let (Ok(at), Ok(event)) = (at.parse::<Timestamp>(), serde_json::from_str(&text)) else {
+            unreadable.push(sequence);
+            continue;
+        };
+        bytes += text.len() + 96;
         if bytes > BATCH_MAX_BYTES && !events.is_empty() {
             break;
         }
-        // An event of another version cannot be read any more: it counts as dropped when its successors are delivered.
-        if let (Ok(at), Ok(event)) = (at.parse(), serde_json::from_str(&text)) {
-            events.push(Sequenced { sequence, at, event });
-        }
+        events.push(Sequenced { sequence, at, event });
     }
+    drop(rows);
+    unreadable.into_iter().try_for_each(|sequence| drop_one(connection, sequence))?;
     let waiting = u64::try_from(count(connection)?).unwrap_or(0);
     Ok(Undelivered { epoch: number("epoch")?, events, waiting, dropped: number("dropped")? })
 }

@@ -105,6 +105,21 @@ fn events_keep_their_order_and_numbers_rise_after_delivery() {
 }
 
 #[test]
+fn events_of_another_version_never_stand_before_the_others() {
+    block(async {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder);
+        let strange = "INSERT INTO outbox (kind, at, event) VALUES ('news', '2026-11-21T10:00:00Z', '{\"kind\": \"of_the_future\"}')";
+        store.call(move |c| (0..60).try_for_each(|_| c.execute(strange, []).map(drop).map_err(database("test")))).await.unwrap();
+        assert_eq!(store.undelivered(50).await.unwrap().waiting, 0, "nothing is left that nobody can deliver");
+        store.call(move |c| c.execute(strange, []).map_err(database("test"))).await.unwrap();
+        store.commit(Change::at(now()).tell(trouble("a"))).await.unwrap();
+        let undelivered = store.undelivered(1).await.unwrap();
+        assert_eq!((codes(&undelivered), undelivered.waiting, undelivered.dropped), (vec!["a".to_owned()], 1, 61));
+    });
+}
+
+#[test]
 fn only_the_newest_status_waits() {
     block(async {
         let folder = tempfile::tempdir().unwrap();

@@ -85,11 +85,14 @@ fn a_rollback_during_a_rollout_ends_it_at_once() {
         world
             .agent(async |agent| {
                 agent.until_at(&["1"]).await;
-                world.commit(&[(SHOP, &shop(4, "    x-tidegate: { health_timeout: 30m }\n"))]).await;
+                let fourth = world.commit(&[(SHOP, &shop(4, "    x-tidegate: { health_timeout: 30m }\n"))]).await;
                 agent.until("version 4 is coming up", |agent| agent.running().contains(&"4".to_owned())).await;
                 let begun = tokio::time::Instant::now();
                 let done = agent.rollback("shop", None).await;
-                assert!(matches!(done, Ok(Rolled::Back { .. })), "{done:?}");
+                let Ok(Rolled::Back { from: Some(from), to }) = done else { panic!("{done:?}") };
+                assert_eq!(from.content, world.content("shop", &fourth).await, "what is left is the rollout in hand");
+                assert_ne!(to.content, from.content);
+                assert_eq!(agent.left_by_hand().await, [from.content]);
                 assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
                 agent.until_at(&["1"]).await;
                 agent.never("it is tried again", Duration::from_secs(300), |agent| agent.running() != ["1"]).await;
@@ -111,6 +114,27 @@ fn a_rollback_to_what_no_longer_works_is_taken_back_and_said() {
                 assert!(matches!(agent.rollback("shop", None).await, Err(Refusal::Failed { .. })));
                 agent.until_at(&["2"]).await;
                 agent.never("it wanders", Duration::from_secs(300), |agent| agent.running() != ["2"]).await;
+            })
+            .await;
+    });
+}
+
+#[test]
+fn further_rollbacks_by_hand_go_further_back_and_never_to_what_was_left() {
+    story(async {
+        let world = World::new().await;
+        world
+            .agent(async |agent| {
+                for version in [1, 2, 5] {
+                    world.commit(&[(SHOP, &shop(version, ""))]).await;
+                    agent.until_at(&[&version.to_string()]).await;
+                }
+                for version in ["2", "1"] {
+                    assert!(matches!(agent.rollback("shop", None).await, Ok(Rolled::Back { .. })));
+                    assert!(agent.is_at(&[version]), "{:?}", agent.running());
+                }
+                assert_eq!(agent.rollback("shop", None).await, Err(Refusal::NothingBefore { stack: name("shop") }));
+                assert!(agent.is_at(&["1"]));
             })
             .await;
     });

@@ -7,4 +7,5 @@ mod crashes;
 mod gates;
 mod releases;
 mod surroundings;
+mod way_back;
 mod world;

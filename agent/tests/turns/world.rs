@@ -283,6 +283,16 @@ impl Agent {
         self.ask(Command::Rollback { stack: name(stack), to, reason: "it is slow".into(), by: "carol".into() }).await
     }
 
+    /// What rollbacks by hand left, by their news.
+    pub(crate) async fn left_by_hand(&self) -> Vec<ContentId> {
+        let events = self.store.undelivered(5_000).await.unwrap().events;
+        let left = |event: &Event| match event {
+            Event::LocalRollback(rollback) => Some(rollback.from.content.clone()),
+            _ => None,
+        };
+        events.iter().filter_map(|event| left(&event.event)).collect()
+    }
+
     /// The overrides that were used, in words.
     pub(crate) async fn overrides(&self) -> Vec<String> {
         let events = self.store.undelivered(5_000).await.unwrap().events;

@@ -115,6 +115,9 @@ pub struct Diverged {
     pub from: ContentId,
     /// What runs instead.
     pub to: ContentId,
+    /// What was left by hand before that, one rollback after the other: no further one leads there by itself.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub left: BTreeSet<ContentId>,
     /// Since when.
     pub since: Timestamp,
     /// Who did it.

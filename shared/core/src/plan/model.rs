@@ -69,7 +69,7 @@ pub struct Overridden {
 }
 
 /// Class of an operation, decided by its content and not by who asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OperationClass {
     /// Content that was never verified on this host.

@@ -178,8 +178,14 @@ fn holds_and_divergence_wait_with_their_reason() {
     assert!(matches!(&plan.stacks[0].waiting, Some(Waiting::Held { reason, .. }) if reason == "bad prices"));
     // Other content passes the same hold.
     assert!(host.plan_for(offer(&shop(3)), gates).stacks[0].waiting.is_none());
-    host.record.diverged =
-        Some(Diverged { from: shop(2).content, to: shop(1).content, since: now(), by: "root".into(), reason: "git is down".into() });
+    host.record.diverged = Some(Diverged {
+        from: shop(2).content,
+        to: shop(1).content,
+        left: Default::default(),
+        since: now(),
+        by: "root".into(),
+        reason: "git is down".into(),
+    });
     let plan = host.plan_for(offer(&shop(3)), open());
     assert!(matches!(plan.stacks[0].waiting, Some(Waiting::Diverged { .. })));
 }

@@ -137,7 +137,8 @@ fn no_override_passes_a_fault_a_failure_or_a_divergence() {
     };
     let diverged = |host: &mut Host| {
         let (from, to) = (shop(3).content, shop(1).content);
-        host.record.diverged = Some(Diverged { from, to, since: now(), by: "root".into(), reason: "git is down".into() });
+        host.record.diverged =
+            Some(Diverged { from, to, left: BTreeSet::new(), since: now(), by: "root".into(), reason: "git is down".into() });
     };
     for (stop, gates) in stops() {
         let gates = Gates { overrides: vec![given()], ..gates };
