@@ -2,21 +2,36 @@
 //! registry that hangs never keeps anybody from asking what is going on.
 
 use crate::card::Stage;
-use crate::request::{EnvironmentHistory, EnvironmentStatus, StackOnHost, StackOnHosts, WaitLine, WaitReason};
+use crate::moments;
+use crate::request::{
+    CandidateRef, EnvironmentCalendar, EnvironmentHistory, EnvironmentStatus, Planned, PlannedState, StackOnHost, StackOnHosts, WaitLine,
+    WaitReason,
+};
 use crate::room::{Picture, candidate_ref};
 use crate::store::HostRow;
-use jiff::Timestamp;
-use std::collections::BTreeSet;
+use jiff::{SignedDuration, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use tidegate_core::calendar::{Calendar, FrozenStretch, Windows};
 use tidegate_core::events::{ServiceStatus, StackStatus};
 use tidegate_core::ids::{HostName, ReleaseNumber, ServiceName, StackName};
+use tidegate_core::lock::Hold;
 use tidegate_core::observed::Health;
 use tidegate_core::plan::Waiting;
+use tidegate_core::repo::Standing;
 
 /// A host that has not been heard for this long is called silent, in seconds.
 pub const SILENT_AFTER_SECS: i64 = 300;
 /// Releases in a history.
 const HISTORY_LINES_MAX: usize = 10;
+/// Openings in an answer about the calendar.
+const OPENINGS_SHOWN: usize = 5;
+/// Freezes in it.
+const FREEZES_SHOWN_MAX: usize = 10;
+/// How far ahead freezes are looked for, in days.
+const FREEZES_AHEAD_DAYS: i64 = 90;
+/// Stretches of freezes looked at; a recurring one has many.
+const FREEZES_MAX: usize = 1_000;
 
 /// What runs where.
 pub fn status(pictures: &[Arc<Picture>], now: Timestamp) -> Vec<EnvironmentStatus> {
@@ -29,7 +44,7 @@ fn environment_status(picture: &Picture, now: Timestamp) -> EnvironmentStatus {
         release: picture.lock().map(|lock| lock.release),
         stacks: picture.stacks().into_iter().map(|(stack, release)| stack_status(picture, stack, release)).collect(),
         candidate: picture.waiting(now),
-        holds: picture.lock().map(|lock| lock.holds.clone()).unwrap_or_default(),
+        holds: picture.holds(),
     }
 }
 
@@ -65,6 +80,55 @@ fn service_trouble(name: &ServiceName, service: &ServiceStatus) -> Option<String
         Some(Health::Starting) => Some(format!("{name} starts")),
         _ => None,
     }
+}
+
+/// When releases may start.
+pub fn calendar(pictures: &[Arc<Picture>], now: Timestamp) -> Vec<EnvironmentCalendar> {
+    pictures.iter().filter_map(|picture| environment_calendar(picture, now)).collect()
+}
+
+fn environment_calendar(picture: &Picture, now: Timestamp) -> Option<EnvironmentCalendar> {
+    let Standing { calendar, holds, overrides } = picture.standing()?;
+    let horizon = now.checked_add(SignedDuration::from_secs(FREEZES_AHEAD_DAYS * 24 * 3_600)).unwrap_or(now);
+    let mut freezes: Vec<FrozenStretch> = calendar.frozen_stretches(now, horizon).take(FREEZES_MAX).collect();
+    freezes.sort_by_key(|stretch| stretch.from);
+    freezes.truncate(FREEZES_SHOWN_MAX);
+    let decision = calendar.decide(now);
+    let openings = if calendar_is_always_open(&calendar, &freezes) { Vec::new() } else { calendar.next_openings(now, OPENINGS_SHOWN) };
+    let is_on = |hold: &Hold| hold.content.is_none() && hold.until.is_none_or(|until| now < until);
+    Some(EnvironmentCalendar {
+        environment: picture.name.clone(),
+        zone: moments::zone(&calendar),
+        planned: planned(picture, decision.next_start, now),
+        decision,
+        openings,
+        freezes,
+        holds: holds.into_iter().filter(is_on).collect(),
+        overrides: overrides.into_iter().filter(|given| given.is_in_force(now)).collect(),
+    })
+}
+
+fn calendar_is_always_open(calendar: &Calendar, freezes: &[FrozenStretch]) -> bool {
+    !matches!(calendar.windows(), Windows::Listed(_)) && freezes.is_empty()
+}
+
+/// What waits to start: the candidate, and what is released and not on every host.
+pub fn planned(picture: &Picture, next_start: Option<Timestamp>, now: Timestamp) -> Vec<Planned> {
+    let mut planned = Vec::new();
+    if let Some(lock) = picture.lock() {
+        let mut waiting: BTreeMap<ReleaseNumber, Vec<StackName>> = BTreeMap::new();
+        let open = |stack: &StackName, locked| !picture.hosts_of(stack).is_empty() && !picture.is_everywhere(stack, locked);
+        for (stack, locked) in lock.stacks.iter().filter(|(stack, locked)| open(stack, locked) && !picture.has_failed(stack, locked)) {
+            waiting.entry(locked.release).or_default().push(stack.clone());
+        }
+        let released = |(release, stacks)| Planned { release, stacks, state: PlannedState::Released, starts_at: next_start };
+        planned.extend(waiting.into_iter().map(released));
+    }
+    if let Some(waiting) = picture.waiting(now) {
+        let CandidateRef { release, stacks, .. } = waiting.candidate;
+        planned.push(Planned { release, stacks, state: PlannedState::NeedsApproval, starts_at: next_start });
+    }
+    planned
 }
 
 /// The newest releases.
@@ -116,6 +180,7 @@ pub fn waits(picture: &Picture, now: Timestamp) -> Vec<WaitLine> {
         picture.comparison.held.iter().map(|(stack, held)| line(Some(stack.clone()), WaitReason::Held { hold: held.hold.clone() })),
     );
     lines.extend(held_in_force(picture, now));
+    lines.extend(standing_holds(picture, now));
     lines.extend(on_hosts(picture));
     lines.extend(silent(picture, now));
     lines
@@ -130,6 +195,19 @@ fn held_in_force(picture: &Picture, now: Timestamp) -> Vec<WaitLine> {
         Some(WaitLine { environment: picture.name.clone(), stack: Some(stack.clone()), hosts: Vec::new(), why })
     };
     lock.stacks.iter().filter_map(held).collect()
+}
+
+/// Holds on everything new, also while nothing new is there: whoever asks why wants to know.
+fn standing_holds(picture: &Picture, now: Timestamp) -> Vec<WaitLine> {
+    let told = |hold: &Hold| picture.comparison.held.values().any(|held| held.hold == *hold);
+    let is_on = |hold: &Hold| hold.content.is_none() && hold.until.is_none_or(|until| now < until) && !told(hold);
+    let line = |hold: Hold| WaitLine {
+        environment: picture.name.clone(),
+        stack: hold.stack.clone(),
+        hosts: Vec::new(),
+        why: WaitReason::Held { hold },
+    };
+    picture.holds().into_iter().filter(is_on).map(line).collect()
 }
 
 /// What hosts say; several that say the same are one line. What the lock says already is left out.

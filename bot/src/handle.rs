@@ -2,6 +2,7 @@
 //! and write down who asked for what, refusals too. Knows no platform.
 
 use crate::answers;
+use crate::clock::Clock;
 use crate::command::{self, Command, Vocabulary};
 use crate::metrics::Metrics;
 use crate::people;
@@ -39,6 +40,8 @@ pub struct Handler {
     pub store: Store,
     /// Counted here.
     pub metrics: Arc<Metrics>,
+    /// What time it is.
+    pub clock: Clock,
 }
 
 impl Handler {
@@ -68,7 +71,7 @@ impl Handler {
         let asked = self.words_of(&request.ask);
         let (outcome, person) = self.outcome(&request).await;
         let person = person.or_else(|| self.person_at_tip(&request));
-        let now = Timestamp::now();
+        let now = self.clock.now();
         let reply = Reply { words: words::outcome(&outcome, now), outcome, person };
         self.write_down(&request, &asked, &reply, now).await;
         reply
@@ -90,7 +93,7 @@ impl Handler {
     }
 
     async fn order(&self, request: &Request, environment: &EnvironmentName, what: What) -> (Outcome, Option<PersonName>) {
-        let asked_at = Timestamp::now();
+        let asked_at = self.clock.now();
         let command = what.word();
         let (answer, answered) = oneshot::channel();
         let order = Order { actor: request.actor.clone(), what, asked_at, answer };
@@ -107,7 +110,7 @@ impl Handler {
         if pictures.is_empty() && !matches!(command, Command::Help) {
             return Err(Refusal::NotReady);
         }
-        let now = Timestamp::now();
+        let now = self.clock.now();
         let meant = |candidate: Option<command::CandidateHint>| match (expected, candidate) {
             (Some(subject), _) => Meant::Exactly(subject),
             (None, Some(hint)) => Meant::Prefix(hint.0),
@@ -123,7 +126,23 @@ impl Handler {
             Command::Rollback { stack, environment, to, reason } => {
                 Route::Order(running(&pictures, environment, &stack)?, What::Rollback { stack, to, reason })
             }
-            Command::Resume { stack, environment } => Route::Order(holding(&pictures, environment, &stack)?, What::Resume { stack }),
+            Command::Hold { stack, environment, until, reason } => {
+                Route::Order(placed(&pictures, environment, stack.as_ref(), "hold")?, What::Hold { stack, until, reason })
+            }
+            Command::Resume { stack: Some(stack), environment } => {
+                Route::Order(holding(&pictures, environment, &stack)?, What::Resume { stack: Some(stack) })
+            }
+            Command::Resume { stack: None, environment } => {
+                Route::Order(placed(&pictures, environment, None, "resume")?, What::Resume { stack: None })
+            }
+            Command::Freeze { environment, from, until, blocks, reason } => {
+                Route::Order(known(&pictures, environment)?, What::Freeze { from, until, blocks, reason })
+            }
+            Command::Unfreeze { environment } => Route::Order(known(&pictures, environment)?, What::Unfreeze),
+            Command::Override { environment, stack, release, until, reason } => {
+                Route::Order(known(&pictures, environment)?, What::Override { stack, release, until, reason })
+            }
+            Command::Calendar { environment } => Route::Answer(Outcome::Calendar(answers::calendar(&only(&pictures, environment)?, now))),
             Command::Status { environment } => Route::Answer(Outcome::Status(answers::status(&only(&pictures, environment)?, now))),
             Command::Why { stack, environment } => {
                 Route::Answer(Outcome::Why(answers::why(&only(&pictures, environment)?, stack.as_ref(), now)))
@@ -194,6 +213,10 @@ fn commit_of(outcome: &Outcome) -> Option<CommitId> {
         Outcome::Released(released) => Some(released.lock_commit.clone()),
         Outcome::RolledBack(back) => Some(back.lock_commit.clone()),
         Outcome::Resumed(resumed) => Some(resumed.lock_commit.clone()),
+        Outcome::Frozen(frozen) => Some(frozen.lock_commit.clone()),
+        Outcome::Unfrozen(unfrozen) => Some(unfrozen.lock_commit.clone()),
+        Outcome::Held(held) => Some(held.lock_commit.clone()),
+        Outcome::Overridden(overridden) => Some(overridden.lock_commit.clone()),
         _ => None,
     }
 }
@@ -243,14 +266,26 @@ pub(crate) fn running(pictures: &[Arc<Picture>], asked: Option<EnvironmentName>,
     Err(Refusal::UnknownStack { environment: None, stack: stack.clone(), known })
 }
 
+/// Where a stack is, or the environment that is meant as a whole.
+fn placed(
+    pictures: &[Arc<Picture>],
+    asked: Option<EnvironmentName>,
+    stack: Option<&StackName>,
+    command: &'static str,
+) -> Result<EnvironmentName, Refusal> {
+    match (asked, stack) {
+        (Some(asked), _) => known(pictures, asked),
+        (None, Some(stack)) => running(pictures, None, stack),
+        (None, None) => Err(Refusal::WhichEnvironment { command, stack: None, choices: names(pictures) }),
+    }
+}
+
 /// Where to lift holds: where the person says, else the only environment that holds the stack.
 fn holding(pictures: &[Arc<Picture>], asked: Option<EnvironmentName>, stack: &StackName) -> Result<EnvironmentName, Refusal> {
     if let Some(asked) = asked {
         return known(pictures, asked);
     }
-    let held = |picture: &Picture| -> BTreeSet<StackName> {
-        picture.lock().map(|lock| lock.holds.iter().filter_map(|hold| hold.stack.clone()).collect()).unwrap_or_default()
-    };
+    let held = |picture: &Picture| -> BTreeSet<StackName> { picture.holds().iter().filter_map(|hold| hold.stack.clone()).collect() };
     let holding: Vec<EnvironmentName> =
         pictures.iter().filter(|picture| held(picture).contains(stack)).map(|picture| picture.name.clone()).collect();
     match holding.as_slice() {

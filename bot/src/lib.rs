@@ -3,12 +3,14 @@
 pub mod answers;
 pub mod card;
 pub mod chat;
+pub mod clock;
 pub mod command;
 pub mod handle;
 pub mod history;
 pub mod http;
 pub mod intake;
 pub mod metrics;
+pub mod moments;
 pub mod notice;
 pub mod page;
 pub mod people;

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tidegate_core::events::Restored;
 use tidegate_core::ids::{CommitId, EnvironmentName, HostName, PersonName, ReleaseNumber, ServiceName, StackName};
+use tidegate_core::lock::Hold;
 
 /// One message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +90,13 @@ pub enum News {
         /// Why.
         reason: String,
     },
+    /// A hold has stood for another day: its owner may have forgotten it.
+    HoldReminder {
+        /// The hold.
+        hold: Hold,
+        /// For how many days.
+        days: i64,
+    },
     /// The bot cannot make a release that is agreed.
     CannotRelease {
         /// What.
@@ -124,6 +132,16 @@ pub enum News {
         /// The code of the trouble.
         code: String,
     },
+}
+
+impl News {
+    /// Whom it is about: a platform may mention them. Everything else mentions nobody.
+    pub fn concerns(&self) -> Option<&PersonName> {
+        match self {
+            News::HoldReminder { hold, .. } => hold.by.as_ref(),
+            _ => None,
+        }
+    }
 }
 
 /// What failed.

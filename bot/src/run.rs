@@ -1,5 +1,6 @@
 //! The composition root: opens everything, starts every task, and joins them all when told to stop.
 
+use crate::clock::Clock;
 use crate::handle::{Handler, QUEUE_MAX};
 use crate::http::routes::{self, Shared};
 use crate::http::{self, Limits, guard::AllowedHosts};
@@ -134,14 +135,22 @@ impl Parts<'_> {
         let watched = Watched { mirror: mirror.clone(), branch: settings.remote.branch.clone(), store: store.clone() };
         let (watcher, waker, seen) = Watcher::new(watched, settings.poll_interval);
         let (changed, outbox, metrics) = (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(Metrics::default()));
-        let registry = Registry::new(settings.insecure_registries.clone());
         let runbooks = mirror.clone();
-        let context = Arc::new(Context { mirror, key, store: store.clone(), registry, waker: waker.clone(), changed: changed.clone() });
+        let (registry, clock) = (Registry::new(settings.insecure_registries.clone()), Clock::default());
+        let context = Arc::new(Context {
+            mirror,
+            key,
+            store: store.clone(),
+            registry,
+            waker: waker.clone(),
+            changed: changed.clone(),
+            clock: clock.clone(),
+        });
         let (rooms, doors) = Rooms::new(context, seen.clone());
         let (view_in, view) = watch::channel(Arc::new(View::empty(Timestamp::now())));
         let (desk, asked_on_page) = mpsc::channel(QUEUE_MAX);
         let (domain, asked) = mpsc::channel(QUEUE_MAX);
-        let handler = Handler { doors: doors.clone(), seen: seen.clone(), store: store.clone(), metrics: metrics.clone() };
+        let handler = Handler { doors: doors.clone(), seen: seen.clone(), store: store.clone(), metrics: metrics.clone(), clock };
         let local =
             Local { page: asked_on_page, domain, store: store.clone(), view: view.clone(), news: outbox.clone(), said: changed.clone() };
         let on_discord = discord.map(|(address, token)| Discord {

@@ -149,7 +149,7 @@ fn wait(line: WaitLine, now: Timestamp) -> WaitView {
 }
 
 fn environment(picture: &Picture, now: Timestamp) -> EnvironmentView {
-    let holds = picture.lock().map(|lock| lock.holds.iter().map(|held| hold(picture, held)).collect()).unwrap_or_default();
+    let holds = picture.holds().iter().map(|held| hold(picture, held)).collect();
     EnvironmentView {
         name: picture.name.clone(),
         release: picture.lock().map(|lock| lock.release),
@@ -187,10 +187,10 @@ fn hosts(picture: &Picture, now: Timestamp) -> Vec<HostView> {
 }
 
 fn window(picture: &Picture, now: Timestamp) -> WindowView {
-    let Some(environment) = picture.at_tip() else {
+    let Some(standing) = picture.standing() else {
         return WindowView { state: WindowState::Closed, words: "not read yet".into(), changes_at: None };
     };
-    let decision = environment.calendar.decide(now);
+    let decision = standing.calendar.decide(now);
     let next = decision.next_start.filter(|at| *at > now);
     let (state, changes_at) = match decision.state {
         State::Open => (WindowState::Open, decision.open_until),

@@ -5,6 +5,7 @@
 
 mod outcomes;
 mod refusal;
+mod standing;
 mod waits;
 
 pub use outcomes::{
@@ -12,6 +13,7 @@ pub use outcomes::{
     StackOnHosts,
 };
 pub use refusal::{Refusal, Standing, Trouble};
+pub use standing::{EnvironmentCalendar, FrozenNow, GateRefusal, HeldNow, OverriddenNow, Planned, PlannedState, Unfrozen};
 pub use waits::{WaitLine, WaitReason};
 
 use crate::command::{Command, NotUnderstood};
@@ -68,6 +70,16 @@ pub enum Outcome {
     RolledBack(RolledBack),
     /// Holds are lifted.
     Resumed(Resumed),
+    /// A freeze is made.
+    Frozen(FrozenNow),
+    /// Freezes are ended.
+    Unfrozen(Unfrozen),
+    /// A hold is made.
+    Held(HeldNow),
+    /// An override is given.
+    Overridden(OverriddenNow),
+    /// When releases may start.
+    Calendar(Vec<EnvironmentCalendar>),
     /// What runs where.
     Status(Vec<EnvironmentStatus>),
     /// What waits.
@@ -85,7 +97,24 @@ pub enum Outcome {
 impl Outcome {
     /// Does everybody in the room see the answer? What changes state is public; the rest is for the person.
     pub fn is_public(&self) -> bool {
-        matches!(self, Outcome::Approved(_) | Outcome::Released(_) | Outcome::Rejected(_) | Outcome::RolledBack(_) | Outcome::Resumed(_))
+        match self {
+            Outcome::Approved(_)
+            | Outcome::Released(_)
+            | Outcome::Rejected(_)
+            | Outcome::RolledBack(_)
+            | Outcome::Resumed(_)
+            | Outcome::Frozen(_)
+            | Outcome::Unfrozen(_)
+            | Outcome::Held(_)
+            | Outcome::Overridden(_) => true,
+            Outcome::Calendar(_)
+            | Outcome::Status(_)
+            | Outcome::Why(_)
+            | Outcome::History(_)
+            | Outcome::Help
+            | Outcome::Refused(_)
+            | Outcome::NotUnderstood(_) => false,
+        }
     }
 
     /// Was nothing done?

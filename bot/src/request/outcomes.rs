@@ -66,8 +66,8 @@ pub struct RolledBack {
 pub struct Resumed {
     /// Where.
     pub environment: EnvironmentName,
-    /// Which stack.
-    pub stack: StackName,
+    /// Which stack; none: the holds on the whole environment.
+    pub stack: Option<StackName>,
     /// What was lifted.
     pub holds: Vec<Hold>,
     /// The commit of the lock.

@@ -1,6 +1,6 @@
 //! Why nothing was done. Each has a sentence in `words` that names the next step.
 
-use super::{ApprovalCounted, CandidateRef, HistoryLine};
+use super::{ApprovalCounted, CandidateRef, GateRefusal, HistoryLine};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -171,6 +171,8 @@ pub enum Refusal {
         /// Stacks with holds.
         held: BTreeSet<StackName>,
     },
+    /// A freeze, a hold or an override was not made.
+    Gate(GateRefusal),
     /// The approval is kept, and the release could not be made.
     KeptButNotReleased {
         /// Of what.

@@ -1,4 +1,4 @@
-//! Approve, reject, resume: what a person says about what is offered, and the release that follows.
+//! Approve and reject: what a person says about what is offered, and the release that follows.
 
 use super::commit::{Draft, Landed, TRIES_MAX};
 use super::picture::{authors, candidate_ref};
@@ -7,14 +7,13 @@ use crate::card::{Card, Happened, Stage};
 use crate::history::LockRecord;
 use crate::notice::News;
 use crate::releases::{self, NotBuilt, ReleaseInputs, Told, change_lines, person_identity, signed_off, stack_list};
-use crate::request::{ApprovalCounted, CandidateRef, Committed, Outcome, Refusal, Resumed, Trouble};
+use crate::request::{ApprovalCounted, CandidateRef, Committed, GateRefusal, Outcome, Refusal, Trouble};
 use crate::tips::chain;
 use jiff::Timestamp;
-use std::collections::BTreeMap;
 use tidegate_core::calendar::State;
 use tidegate_core::candidate::{Candidate, Desired};
-use tidegate_core::ids::{PersonName, StackName};
-use tidegate_core::lock::{Hold, Lock};
+use tidegate_core::ids::PersonName;
+use tidegate_core::lock::Lock;
 use tidegate_core::plan::Waiting;
 use tidegate_core::policy::{self, Consent, Tally};
 use tidegate_core::repo::Person;
@@ -51,6 +50,10 @@ impl Room {
             && let Err(refusal) = self.was_seen(&card, asked, (meant, "approve"))
         {
             return Outcome::Refused(refusal);
+        }
+        if let (Ok(_), Some(hold)) = (&may, self.picture.hold_of(&card)) {
+            let (candidate, hold) = (candidate_ref(&card), Box::new(hold.clone()));
+            return Outcome::Refused(Refusal::Gate(GateRefusal::CandidateHeld { candidate, hold }));
         }
         match may {
             Ok(Counts::New) => {}
@@ -169,8 +172,8 @@ impl Room {
     }
 
     /// What the calendar says about a release made now.
-    fn calendar_wait(&self) -> Option<Waiting> {
-        let decision = self.picture.at_tip()?.calendar.decide(self.now());
+    pub(super) fn calendar_wait(&self) -> Option<Waiting> {
+        let decision = self.calendar().decide(self.now());
         let rule = decision.rule.name;
         match decision.state {
             State::Open => None,
@@ -182,7 +185,8 @@ impl Room {
     /// Releases an open card that needs nobody (any more). Called at each turn.
     pub(super) async fn release_if_agreed(&mut self) {
         let Some(card) = self.picture.open_card().filter(|card| card.stage == Stage::Candidate) else { return };
-        if self.picture.seen.broken.is_some() || self.picture.waiting(self.now()).is_some() {
+        let is_held = self.picture.hold_of(card).is_some();
+        if is_held || self.picture.seen.broken.is_some() || self.picture.waiting(self.now()).is_some() {
             return;
         }
         let id = card.id;
@@ -329,47 +333,6 @@ impl Room {
         let nobody = std::collections::BTreeSet::new();
         let rules = self.picture.rules(&nobody).ok_or(Refusal::NotReady)?;
         policy::may_decide(&rules, &person.name).map_err(|why| Refusal::MayNot { why, command })
-    }
-
-    /// Lifts the holds on a stack.
-    pub(super) async fn resume(&mut self, person: &Person, stack: &StackName) -> Outcome {
-        for _ in 0..TRIES_MAX {
-            let (draft, holds) = match self.draft_resume(person, stack) {
-                Ok(drafted) => drafted,
-                Err(refusal) => return Outcome::Refused(refusal),
-            };
-            match self.commit(draft).await {
-                Ok(Landed::Yes(record)) => {
-                    let candidate = self.picture.open_card().filter(|card| card.changes.contains_key(stack)).map(candidate_ref);
-                    let environment = self.picture.name.clone();
-                    return Outcome::Resumed(Resumed { environment, stack: stack.clone(), holds, lock_commit: record.commit, candidate });
-                }
-                Ok(Landed::Moved) => {}
-                Err(cause) => return Outcome::Refused(Refusal::Failed { command: "resume", cause }),
-            }
-        }
-        let cause = Trouble::Git { cause: format!("the branch moved {TRIES_MAX} times in a row") };
-        Outcome::Refused(Refusal::Failed { command: "resume", cause })
-    }
-
-    fn draft_resume(&self, person: &Person, stack: &StackName) -> Result<(Draft, Vec<Hold>), Refusal> {
-        self.may_decide(person, "resume")?;
-        let environment = self.picture.name.clone();
-        let lock = self.picture.lock().ok_or(Refusal::NoRelease { environment: environment.clone() })?;
-        let (lock, lifted) = releases::resume(lock, stack, &person.name, self.now());
-        if lifted.is_empty() {
-            let held = lock.holds.iter().filter_map(|hold| hold.stack.clone()).collect();
-            return Err(Refusal::NotHeld { environment: Some(environment), stack: stack.clone(), held });
-        }
-        let author = person_identity(person);
-        let told = Told {
-            subject: format!("resume {stack}"),
-            changes: BTreeMap::new(),
-            approved_by: Vec::new(),
-            requested_by: Some(signed_off(&author)),
-            went_back: None,
-        };
-        Ok((Draft { message: releases::message(&lock, &told), author, lock }, lifted))
     }
 }
 

@@ -137,6 +137,7 @@ impl Room {
         let before = self.picture.history.before(lock.release).map(|before| before.lock.clone());
         match lock.kind {
             ReleaseKind::Hold => self.reconcile_hold(before.as_ref(), &record),
+            // They change when something starts, and not what.
             ReleaseKind::Freeze | ReleaseKind::Override => {}
             ReleaseKind::Release | ReleaseKind::Rollback | ReleaseKind::AutomaticRollback => {
                 self.supersede(before.as_ref(), lock);
@@ -275,6 +276,8 @@ impl Room {
         let open = self.picture.open_card().map(|card| (card.id, card.subject.clone()));
         match (self.picture.comparison.candidate.clone(), open) {
             (None, None) => {}
+            // What is held is offered no less: what people agreed to stays agreed until the hold ends.
+            (None, Some(_)) if self.picture.open_card().is_some_and(|card| self.picture.hold_of(card).is_some()) => {}
             (None, Some((id, _))) => {
                 let now = self.now();
                 self.change(id, |card| {

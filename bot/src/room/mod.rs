@@ -8,12 +8,16 @@ mod decide;
 mod events;
 mod look;
 mod picture;
+mod remind;
 mod rollback;
+mod standing;
 mod target;
 
 pub use picture::{Locked, Picture, candidate_ref};
 
 use crate::card::Card;
+use crate::clock::Clock;
+use crate::command::when::{End, Moment};
 use crate::notice::{News, Notice};
 use crate::people::{self, Actor};
 use crate::registry::Registry;
@@ -25,6 +29,7 @@ use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+use tidegate_core::calendar::Gated;
 use tidegate_core::ids::{EnvironmentName, PersonName, ReleaseNumber, StackName};
 use tidegate_core::policy::Subject;
 use tidegate_core::repo::Person;
@@ -58,6 +63,8 @@ pub struct Context {
     pub waker: Waker,
     /// Told when something to show has changed.
     pub changed: Arc<Notify>,
+    /// What time it is.
+    pub clock: Clock,
 }
 
 /// What an environment is asked to do.
@@ -94,10 +101,43 @@ pub enum What {
         /// Why.
         reason: Option<String>,
     },
+    /// Stop everything new.
+    Hold {
+        /// Of which stack; none: of all.
+        stack: Option<StackName>,
+        /// Until when.
+        until: Option<End>,
+        /// Why.
+        reason: String,
+    },
     /// Lift holds.
     Resume {
-        /// On which stack.
-        stack: StackName,
+        /// On which stack; none: those on the whole environment.
+        stack: Option<StackName>,
+    },
+    /// Start no release for a time.
+    Freeze {
+        /// From when; none: now.
+        from: Option<Moment>,
+        /// Until when.
+        until: End,
+        /// What it stops.
+        blocks: BTreeSet<Gated>,
+        /// Why.
+        reason: String,
+    },
+    /// End the freezes that were made by command.
+    Unfreeze,
+    /// Let a release pass.
+    Override {
+        /// Which stack; none: all that it brought.
+        stack: Option<StackName>,
+        /// Which release.
+        release: ReleaseNumber,
+        /// Until when.
+        until: Option<End>,
+        /// Why.
+        reason: String,
     },
 }
 
@@ -108,7 +148,11 @@ impl What {
             What::Approve(_) => "approve",
             What::Reject { .. } => "reject",
             What::Rollback { .. } => "rollback",
+            What::Hold { .. } => "hold",
             What::Resume { .. } => "resume",
+            What::Freeze { .. } => "freeze",
+            What::Unfreeze => "unfreeze",
+            What::Override { .. } => "override",
         }
     }
 }
@@ -245,6 +289,7 @@ impl Room {
         self.look().await?;
         self.keep().await?;
         self.take_events().await?;
+        self.remind();
         if self.retry.is_due() {
             self.retry.at = None;
             self.release_if_agreed().await;
@@ -298,7 +343,18 @@ impl Room {
             What::Rollback { stack, to, reason } => {
                 self.roll_back(person, &rollback::Wish { stack, to: *to, reason: reason.as_deref() }).await
             }
-            What::Resume { stack } => self.resume(person, stack).await,
+            What::Hold { stack, until, reason } => {
+                self.hold(person, &standing::HoldWish { stack: stack.as_ref(), until: until.as_ref(), reason }).await
+            }
+            What::Resume { stack } => self.resume(person, stack.as_ref()).await,
+            What::Freeze { from, until, blocks, reason } => {
+                self.freeze(person, &standing::FreezeWish { from: from.as_ref(), until, blocks, reason }).await
+            }
+            What::Unfreeze => self.unfreeze(person).await,
+            What::Override { stack, release, until, reason } => {
+                let wish = standing::OverrideWish { stack: stack.as_ref(), release: *release, until: until.as_ref(), reason };
+                self.override_release(person, &wish).await
+            }
         }
     }
 
@@ -316,7 +372,7 @@ impl Room {
     }
 
     fn now(&self) -> Timestamp {
-        Timestamp::now()
+        self.context.clock.now()
     }
 
     /// Changes a card and remembers that it did.

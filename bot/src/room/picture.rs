@@ -11,9 +11,10 @@ use std::sync::Arc;
 use tidegate_core::candidate::Comparison;
 use tidegate_core::compose::StackModel;
 use tidegate_core::ids::{ContentId, EnvironmentName, HostName, PersonName, ReleaseNumber, StackName};
-use tidegate_core::lock::Lock;
+use tidegate_core::lock::{Hold, Lock, LockedStack};
+use tidegate_core::plan::Waiting;
 use tidegate_core::policy::{self, Rules, Tally};
-use tidegate_core::repo::{ApprovalPolicy, Environment, Person, Settings};
+use tidegate_core::repo::{ApprovalPolicy, Environment, Person, Settings, Standing};
 
 /// An environment as its worker knows it.
 #[derive(Debug, Clone)]
@@ -79,6 +80,45 @@ impl Picture {
         self.locked.as_ref().map(|locked| &locked.lock)
     }
 
+    /// What gates releases: windows, freezes, holds and overrides, of the environment's file and of the lock.
+    pub fn standing(&self) -> Option<Standing> {
+        Some(self.at_tip()?.standing(self.lock()))
+    }
+
+    /// The holds of the lock and of the environment's file.
+    pub fn holds(&self) -> Vec<Hold> {
+        let of_lock = || self.lock().map(|lock| lock.holds.clone()).unwrap_or_default();
+        self.standing().map_or_else(of_lock, |standing| standing.holds)
+    }
+
+    /// What keeps an open card from being released: all its stacks are held.
+    pub fn hold_of(&self, card: &Card) -> Option<&Hold> {
+        let held = |stack: &StackName| self.comparison.held.get(stack).map(|held| &held.hold).filter(|hold| hold.content.is_none());
+        let first = card.changes.keys().next().and_then(held)?;
+        card.changes.keys().all(|stack| held(stack).is_some()).then_some(first)
+    }
+
+    /// Is this stack locked, or placed at the tip?
+    pub fn knows(&self, stack: &StackName) -> bool {
+        self.stacks().contains_key(stack) || self.at_tip().is_some_and(|environment| environment.stacks.contains_key(stack))
+    }
+
+    /// Does every host of a stack run what is locked?
+    pub fn is_everywhere(&self, stack: &StackName, locked: &LockedStack) -> bool {
+        let hosts = self.hosts_of(stack);
+        !hosts.is_empty() && hosts.iter().all(|host| self.runs(host, stack, &locked.content))
+    }
+
+    /// Did what is locked fail on a host?
+    pub fn has_failed(&self, stack: &StackName, locked: &LockedStack) -> bool {
+        let says = |row: &HostRow| {
+            let waiting = row.report.status.as_ref().and_then(|status| status.stacks.get(stack)).and_then(|on| on.waiting.as_ref());
+            matches!(waiting, Some(Waiting::FailedHere { release, .. }) if release.is_none_or(|number| number == locked.release))
+        };
+        let on_card = |card: &Card| card.release == locked.release && card.failures().any(|(_, failed, _)| failed == stack);
+        self.hosts.values().any(says) || self.card_of(stack, &locked.content).is_some_and(on_card)
+    }
+
     /// The people who count: those of the released commit; before the first release, those of the tip.
     pub fn settings(&self) -> Option<&Settings> {
         match &self.locked {
@@ -125,7 +165,7 @@ impl Picture {
 
     /// What waits for people, if something does.
     pub fn waiting(&self, now: Timestamp) -> Option<ApprovalCounted> {
-        let card = self.open_card().filter(|card| card.stage == Stage::Candidate)?;
+        let card = self.open_card().filter(|card| card.stage == Stage::Candidate && self.hold_of(card).is_none())?;
         let tally = self.tally(card, now)?;
         (tally.missing() > 0).then(|| ApprovalCounted { candidate: candidate_ref(card), tally })
     }

@@ -1,6 +1,6 @@
 //! News, in words.
 
-use super::{could, count, refusals, waits};
+use super::{could, count, gates, refusals, waits};
 use crate::chat::Tone;
 use crate::notice::{FailureNews, News, NoWayBack, Notice};
 use tidegate_core::events::Restored;
@@ -58,6 +58,7 @@ pub fn notice(notice: &Notice) -> String {
         News::LocalRollbackAndGitMoved { stack, host, by, reason } => format!(
             "{stack} was rolled back on {host} by {by} ({reason}), and git has moved on since. That host stays as it is; decide: `rollback {stack} {place}` for all, or a new release."
         ),
+        News::HoldReminder { hold, days } => gates::reminder(hold, *days, place),
         News::CannotRelease { candidate, cause } => format!(
             "{} for {place} is agreed and cannot be made: {} It is tried again by itself.",
             waits::capital(&waits::candidate(candidate)),
@@ -86,6 +87,7 @@ pub fn tone(notice: &Notice) -> Tone {
         News::CouldNotTell { .. }
         | News::RolledBack { .. }
         | News::LocalRollbackAndGitMoved { .. }
+        | News::HoldReminder { .. }
         | News::CannotRelease { .. }
         | News::BrokenTip { .. }
         | News::HostTrouble { .. } => Tone::Warning,

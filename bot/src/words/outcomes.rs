@@ -1,6 +1,6 @@
 //! What came of a request, in words.
 
-use super::{all, could, count, refusals, time, waits};
+use super::{all, could, count, gates, refusals, time, waits};
 use crate::chat::Tone;
 use crate::command::USAGES;
 use crate::releases::{change_lines, stack_list};
@@ -10,6 +10,7 @@ use crate::request::{
 };
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+use tidegate_core::ids::StackName;
 use tidegate_core::lock::ReleaseKind;
 
 /// The answer.
@@ -24,6 +25,11 @@ pub fn outcome(outcome: &Outcome, now: Timestamp) -> String {
         ),
         Outcome::RolledBack(back) => rolled_back(back),
         Outcome::Resumed(resumed) => self::resumed(resumed),
+        Outcome::Frozen(frozen) => gates::frozen(frozen, now),
+        Outcome::Unfrozen(unfrozen) => gates::unfrozen(unfrozen, now),
+        Outcome::Held(held) => gates::held(held, now),
+        Outcome::Overridden(overridden) => gates::overridden(overridden, now),
+        Outcome::Calendar(calendars) => gates::calendar(calendars, now),
         Outcome::Status(environments) => status(environments, now),
         Outcome::Why(lines) => why(lines, now),
         Outcome::History(histories) => history(histories, now),
@@ -37,6 +43,7 @@ pub fn outcome(outcome: &Outcome, now: Timestamp) -> String {
 pub fn tone(outcome: &Outcome) -> Tone {
     match outcome {
         Outcome::Released(_) | Outcome::Approved(_) => Tone::Good,
+        Outcome::Frozen(_) | Outcome::Held(_) | Outcome::Overridden(_) => Tone::Warning,
         Outcome::Rejected(_) | Outcome::RolledBack(_) | Outcome::Refused(_) | Outcome::NotUnderstood(_) => Tone::Warning,
         _ => Tone::Plain,
     }
@@ -94,7 +101,7 @@ fn resumed(resumed: &Resumed) -> String {
     format!(
         "{} on {} in {} lifted (commit {}). {next}",
         if resumed.holds.len() == 1 { "The hold".to_owned() } else { format!("{} holds", resumed.holds.len()) },
-        resumed.stack,
+        resumed.stack.as_ref().map_or("everything", StackName::as_str),
         resumed.environment,
         resumed.lock_commit.short()
     )

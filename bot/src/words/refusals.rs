@@ -1,10 +1,11 @@
 //! Why nothing was done, and what to do next: each of these names the next step.
 
-use super::{all, either, role_needed, time, waits};
+use super::{all, either, gates, role_needed, time, waits};
 use crate::command::{LINE_MAX_CHARS, NotUnderstood};
 use crate::request::{ApprovalCounted, CandidateRef, HistoryLine, Refusal, Standing, Trouble};
 use crate::words::{could, count};
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use tidegate_core::ids::ReleaseNumber;
 use tidegate_core::policy::NotCounted;
@@ -85,11 +86,8 @@ pub fn refusal(refusal: &Refusal, now: Timestamp) -> String {
         Refusal::NothingEarlier { environment, stack } => format!(
             "There is no earlier release of {stack} that passed its checks in {environment}, so there is nothing to go back to. Fix it forward: merge a change."
         ),
-        Refusal::NotHeld { environment, stack, held } => {
-            let place = environment.as_ref().map(|environment| format!(" in {environment}")).unwrap_or_default();
-            let held = if held.is_empty() { "Nothing is held.".to_owned() } else { format!("Held: {}.", all(held)) };
-            format!("{stack} is not held{place}. {held}")
-        }
+        Refusal::NotHeld { environment, stack, held } => not_held(environment.as_ref(), stack, held),
+        Refusal::Gate(refused) => gates::refusal(refused, now),
         Refusal::KeptButNotReleased { candidate, cause } => format!(
             "Your approval counts and is kept, but {} cannot be made yet: {} It is tried again by itself; nobody has to approve again.",
             waits::candidate(candidate),
@@ -166,6 +164,12 @@ fn further_back(stack: &impl Display, environment: &impl Display, further: Optio
         Some(further) => format!("To go further: `rollback {stack} {environment} to {further}`."),
         None => "There is no earlier verified release to go to.".to_owned(),
     }
+}
+
+fn not_held<T: Display>(environment: Option<&impl Display>, stack: &T, held: &BTreeSet<T>) -> String {
+    let place = environment.map(|environment| format!(" in {environment}")).unwrap_or_default();
+    let held = if held.is_empty() { "Nothing is held.".to_owned() } else { format!("Held: {}.", all(held)) };
+    format!("{stack} is not held{place}. {held}")
 }
 
 fn where_to(targets: &[ReleaseNumber]) -> String {

@@ -36,6 +36,29 @@ pub fn when(at: Timestamp) -> String {
     at.to_zoned(TimeZone::UTC).strftime("%a %-d %b %Y, %H:%M UTC").to_string()
 }
 
+/// `Sat 2 Jan 2027, 09:00 Europe/Berlin (08:00 UTC, in 41 days)`: in full, so that nobody has to guess which clock is meant.
+pub fn full(at: Timestamp, zone: &str, now: Timestamp) -> String {
+    if zone == "UTC" {
+        return format!("{} ({})", when(at), until(at, now));
+    }
+    format!("{} {zone} ({}, {})", civil(at, zone), at.strftime("%H:%M UTC"), until(at, now))
+}
+
+/// `Sat 2 Jan 2027, 09:00`, as the clock of a zone shows it; a zone that this machine lacks is shown in UTC.
+pub fn civil(at: Timestamp, zone: &str) -> String {
+    match TimeZone::get(zone) {
+        Ok(known) => at.to_zoned(known).strftime("%a %-d %b %Y, %H:%M").to_string(),
+        Err(_) => when(at),
+    }
+}
+
+/// The end of something that began: without the day, if it is the same one.
+pub fn civil_end(from: Timestamp, until: Timestamp, zone: &str) -> String {
+    let Ok(known) = TimeZone::get(zone) else { return when(until) };
+    let (begins, ends) = (from.to_zoned(known.clone()), until.to_zoned(known));
+    if begins.date() == ends.date() { ends.strftime("%H:%M").to_string() } else { civil(until, zone) }
+}
+
 /// `0.4 s`, `12 s`, `3 min 5 s`.
 pub fn took(ms: u64) -> String {
     match ms {
@@ -62,6 +85,12 @@ mod tests {
         assert_eq!(until(at(0), at(1)), "now");
         assert_eq!(ago(at(0), at(3 * DAY)), "3 days ago");
         assert_eq!(when(at(1_795_273_200)), "Sat 21 Nov 2026, 15:00 UTC");
+        assert_eq!(
+            full(at(1_795_273_200), "Europe/Berlin", at(1_795_273_200 - 7200)),
+            "Sat 21 Nov 2026, 16:00 Europe/Berlin (15:00 UTC, in 2 h)"
+        );
+        assert_eq!(full(at(1_795_273_200), "UTC", at(0)).split(" (").next(), Some("Sat 21 Nov 2026, 15:00 UTC"));
+        assert_eq!(civil_end(at(1_795_273_200), at(1_795_276_800), "Europe/Berlin"), "17:00");
         assert_eq!(took(412), "0.4 s");
         assert_eq!(took(185_000), "3 min 5 s");
     }

@@ -103,8 +103,9 @@ pub fn cleared_by(why: &WaitReason) -> Option<String> {
             format!("A change of its content, or {by}: approve {}", candidate.environment)
         }
         WaitReason::Held { hold } => match &hold.stack {
-            Some(stack) => format!("resume {stack}, or a different content."),
-            None => "A commit that lifts the hold.".to_owned(),
+            Some(stack) if hold.content.is_some() => format!("resume {stack}, or a different content."),
+            Some(stack) => format!("resume {stack}"),
+            None => "resume of the environment, or an override for what is released.".to_owned(),
         },
         WaitReason::NotReleasable { .. } => return None,
         WaitReason::OnHost { waiting } => return host_cleared_by(waiting),

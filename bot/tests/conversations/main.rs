@@ -9,4 +9,5 @@ mod images;
 mod intake;
 mod release;
 mod rollback;
+mod standing;
 mod world;

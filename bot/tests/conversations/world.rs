@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use tidegate_bot::clock::Clock;
 use tidegate_bot::handle::{Handler, QUEUE_MAX};
 use tidegate_bot::intake::{Envelope, Intake, NotTaken};
 use tidegate_bot::metrics::Metrics;
@@ -20,11 +21,13 @@ use tidegate_bot::show::{Console, Publisher};
 use tidegate_bot::store::{Store, Writer};
 use tidegate_bot::tips::{Seen, Waker, Watched, Watcher};
 use tidegate_bot::view::View;
-use tidegate_core::events::{Batch, Event, FORMAT, NAMESPACE, Outcome as Ended, ReleaseOf, RolloutFinished, Sequenced, signed_text};
+use tidegate_core::events::{
+    Batch, Event, FORMAT, HostStatus, NAMESPACE, Outcome as Ended, ReleaseOf, RolloutFinished, Sequenced, StackStatus, signed_text,
+};
 use tidegate_core::files::{File, RepoFiles};
 use tidegate_core::ids::{CommitId, EnvironmentName, StackName};
 use tidegate_core::lock::Lock;
-use tidegate_core::plan::OperationClass;
+use tidegate_core::plan::{OperationClass, Waiting};
 use tidegate_git::keys::SigningKey;
 use tidegate_git::{Change, Committer, FirstCommit, Identity, Mirror, RemoteSettings, create_bare};
 use tokio::sync::{Notify, mpsc, watch};
@@ -44,11 +47,13 @@ pub struct Plan {
     pub hosts: u32,
     /// The bot looks at the branch this often by itself.
     pub poll: Duration,
+    /// `windows:` of production.
+    pub windows: &'static str,
 }
 
 impl Default for Plan {
     fn default() -> Plan {
-        Plan { approvals: "{ count: 1, roles: [engineer] }", hosts: 1, poll: Duration::from_millis(100) }
+        Plan { approvals: "{ count: 1, roles: [engineer] }", hosts: 1, poll: Duration::from_millis(100), windows: "always" }
     }
 }
 
@@ -61,6 +66,7 @@ pub struct World {
     sequence: std::sync::atomic::AtomicU64,
     rewritten: bool,
     poll: Duration,
+    pub clock: Clock,
     pub bot: Option<Bot>,
 }
 
@@ -104,7 +110,7 @@ impl World {
         create_bare(&folder.path().join("repo.git"), &first).unwrap();
         let remote = RemoteSettings::new(folder.path().join("repo.git").display().to_string(), "main");
         let people = Mirror::open(&folder.path().join("people.git"), remote).await.unwrap();
-        World { folder, people, keys, bot_key, sequence: 1.into(), rewritten: false, poll: plan.poll, bot: None }
+        World { folder, people, keys, bot_key, sequence: 1.into(), rewritten: false, poll: plan.poll, clock: Clock::default(), bot: None }
     }
 
     fn state(&self) -> PathBuf {
@@ -127,9 +133,11 @@ impl World {
             registry: Registry::new(Vec::new()),
             waker: waker.clone(),
             changed: changed.clone(),
+            clock: self.clock.clone(),
         };
         let (rooms, doors) = Rooms::new(Arc::new(context), seen.clone());
-        let handler = Handler { doors: doors.clone(), seen: seen.clone(), store: store.clone(), metrics: metrics.clone() };
+        let handler =
+            Handler { doors: doors.clone(), seen: seen.clone(), store: store.clone(), metrics: metrics.clone(), clock: self.clock.clone() };
         let intake = Intake { audience: AUDIENCE.into(), store: store.clone(), seen: seen.clone(), doors: doors.clone(), metrics };
         let (view_in, view) = watch::channel(Arc::new(View::empty(Timestamp::now())));
         let publisher = Publisher {
@@ -328,6 +336,24 @@ impl World {
         self.send(&headers, &body).await.unwrap();
     }
 
+    /// A host describes itself: what it runs of the shop by right, and what keeps it from the rest.
+    pub async fn host_describes(&self, host: &str, released: Option<ReleaseOf>, waiting: Option<Waiting>) {
+        let on_host = StackStatus { released, waiting, ..StackStatus::default() };
+        let status = HostStatus {
+            host: host.parse().unwrap(),
+            environment: "production".parse().unwrap(),
+            agent_version: "test".into(),
+            engine_version: None,
+            tzdata: "test".into(),
+            observed_commit: None,
+            last_poll: None,
+            poll_interval_secs: 5,
+            stacks: [("shop".parse().unwrap(), on_host)].into(),
+        };
+        self.host_says(host, Event::Status(Box::new(status))).await;
+        self.settled().await;
+    }
+
     /// Releases what waits and has every host of the environment verify it.
     pub async fn release_verified(&self, environment: &str, version: &str) {
         let image = format!("web:{version}");
@@ -361,9 +387,9 @@ impl World {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
-        // The workers have seen the newest snapshot of the branch.
-        let head = self.bot().seen.borrow().head_id().cloned();
-        self.until("the workers have looked", || self.bot().doors.pictures().iter().all(|p| p.seen.head_id() == head.as_ref())).await;
+        // The workers have seen the newest snapshot of the branch, which moves on by what they themselves commit.
+        let has_looked = |picture: &Arc<Picture>| picture.seen.head_id() == self.bot().seen.borrow().head_id();
+        self.until("the workers have looked", || self.bot().doors.pictures().iter().all(has_looked)).await;
         while !self.bot().store.undelivered(1).await.unwrap().is_empty() {
             assert!(Instant::now() < deadline, "news are not delivered");
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -453,7 +479,7 @@ fn first_files(plan: &Plan, keys: &BTreeMap<String, SigningKey>, bot: &SigningKe
         ("environments/staging.yaml".into(), "schema: 1\nstacks:\n  shop: { hosts: {} }\nwindows: always\napprovals: none\n".into()),
         (
             "environments/production.yaml".into(),
-            format!("schema: 1\nstacks:\n  shop: {{ hosts: {{}} }}\nwindows: always\napprovals: {}\n", plan.approvals),
+            format!("schema: 1\nstacks:\n  shop: {{ hosts: {{}} }}\nwindows: {}\napprovals: {}\n", plan.windows, plan.approvals),
         ),
         ("stacks/shop/compose.yaml".into(), compose("1")),
     ];

@@ -105,7 +105,7 @@ pub fn read(name: &str, options: &BTreeMap<String, String>) -> Result<Wanted, No
         }
         "resume" => {
             let stack = stack()?.ok_or(NotRead::Missing("stack"))?;
-            Wanted::Domain(Command::Resume { stack, environment: environment? })
+            Wanted::Domain(Command::Resume { stack: Some(stack), environment: environment? })
         }
         "runbook" => Wanted::Runbook { stack: stack()?.ok_or(NotRead::Missing("stack"))? },
         "help" => Wanted::Help,

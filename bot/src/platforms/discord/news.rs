@@ -84,6 +84,7 @@ pub fn messages(notice: &Notice, known: &Known<'_>) -> Vec<Addressed> {
         News::RolledBack { to, .. } => (Mentions { roles: any_on_call.into_iter().collect(), ..Mentions::default() }, Some(*to)),
         News::LocalRollbackAndGitMoved { .. } => (Mentions { roles: any_on_call.into_iter().collect(), ..Mentions::default() }, None),
         News::CouldNotTell { failure } => (Mentions::default(), failure.release),
+        News::HoldReminder { .. } => (Mentions { users: owner(notice, picture.map(Arc::as_ref)), ..Mentions::default() }, None),
         News::CannotRelease { candidate, .. } => (Mentions::default(), Some(candidate.release)),
         News::BrokenTip { .. } | News::TipMended { .. } | News::HostTrouble { .. } | News::HostRecovered { .. } => {
             (Mentions::default(), None)
@@ -91,6 +92,12 @@ pub fn messages(notice: &Notice, known: &Known<'_>) -> Vec<Addressed> {
     };
     let link = picture.zip(release).and_then(|(picture, release)| known.link_of(picture, release));
     vec![Addressed { channel: known.chat.engineers.0, message: message(notice, mentions, link) }]
+}
+
+/// The identity here of whom the news concern.
+fn owner(notice: &Notice, picture: Option<&Picture>) -> Vec<String> {
+    let person = notice.news.concerns().and_then(|name| picture?.settings()?.people.get(name));
+    person.and_then(|person| person.chat.get(super::serve::NAME).cloned()).into_iter().collect()
 }
 
 fn message(notice: &Notice, mentions: Mentions, link: Option<String>) -> Message {

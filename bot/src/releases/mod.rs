@@ -2,8 +2,11 @@
 //!
 //! Every lock is a new statement with a new number, also when only holds changed: a number means one thing for ever.
 
+pub mod standing;
+
 use crate::command::clean_reason;
 use jiff::Timestamp;
+use standing::holds_of;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use tidegate_core::candidate::{Candidate, ChangeKind, Desired, ServiceChange, StackChange};
@@ -13,8 +16,6 @@ use tidegate_core::policy::Consent;
 use tidegate_core::repo::{BotIdentity, Person};
 use tidegate_git::Identity;
 
-/// Most holds on contents that a lock keeps; the oldest go first.
-const CONTENT_HOLDS_MAX: usize = 50;
 /// Most lines about services in a message.
 const CHANGE_LINES_MAX: usize = 40;
 
@@ -66,7 +67,7 @@ pub fn release(inputs: &ReleaseInputs<'_>, now: Timestamp) -> Result<Lock, NotBu
         }
     }
     let subject = inputs.consent.subject();
-    Ok(Lock {
+    let mut lock = Lock {
         schema: SCHEMA,
         environment: inputs.candidate.environment.clone(),
         release: number,
@@ -80,8 +81,11 @@ pub fn release(inputs: &ReleaseInputs<'_>, now: Timestamp) -> Result<Lock, NotBu
         approvals: inputs.consent.approvals().to_vec(),
         holds: holds_of(inputs.base, now),
         freezes: inputs.base.map(|base| base.freezes_left(now)).unwrap_or_default(),
-        overrides: inputs.base.map(|base| base.overrides_left(now)).unwrap_or_default(),
-    })
+        overrides: inputs.base.map(|base| base.overrides.clone()).unwrap_or_default(),
+    };
+    // With another content than they were given for they are void.
+    lock.overrides = lock.overrides_left(now);
+    Ok(lock)
 }
 
 fn locked_stack(inputs: &ReleaseInputs<'_>, name: &StackName, number: ReleaseNumber, now: Timestamp) -> Result<LockedStack, NotBuilt> {
@@ -124,19 +128,6 @@ pub fn images_to_resolve(
         .collect()
 }
 
-/// Holds that have not ended, the newest of those on contents.
-fn holds_of(base: Option<&Lock>, now: Timestamp) -> Vec<Hold> {
-    let mut holds = base.map(|lock| lock.holds.clone()).unwrap_or_default();
-    holds.retain(|hold| hold.until.is_none_or(|until| now < until));
-    let over = holds.iter().filter(|hold| hold.content.is_some()).count().saturating_sub(CONTENT_HOLDS_MAX);
-    for _ in 0..over {
-        if let Some(oldest) = holds.iter().position(|hold| hold.content.is_some()) {
-            holds.remove(oldest);
-        }
-    }
-    holds
-}
-
 /// A way back for one stack.
 #[derive(Debug, Clone)]
 pub struct WayBack<'a> {
@@ -166,6 +157,7 @@ pub fn rollback(way: &WayBack<'_>, now: Timestamp) -> Lock {
         lock.holds.push(hold_on(way.stack, bad, way.by, way.reason, now));
     }
     lock.stacks.insert(way.stack.clone(), way.target.clone());
+    lock.overrides = lock.overrides_left(now);
     lock
 }
 
@@ -177,15 +169,6 @@ pub fn hold(base: &Lock, stack: &StackName, reason: &str, now: Timestamp) -> Loc
         lock.holds.push(hold_on(stack, bad, None, reason, now));
     }
     lock
-}
-
-/// The lock without the holds on a stack, and what was lifted.
-pub fn resume(base: &Lock, stack: &StackName, by: &PersonName, now: Timestamp) -> (Lock, Vec<Hold>) {
-    let mut lock = successor(base, ReleaseKind::Hold, now);
-    lock.requested_by = Some(by.clone());
-    let (lifted, kept) = lock.holds.into_iter().partition(|hold| hold.stack.as_ref() == Some(stack));
-    lock.holds = kept;
-    (lock, lifted)
 }
 
 fn hold_on(stack: &StackName, bad: &LockedStack, by: Option<&PersonName>, reason: &str, now: Timestamp) -> Hold {
