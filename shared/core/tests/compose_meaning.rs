@@ -442,3 +442,18 @@ fn what_has_no_effect_is_a_warning_and_the_stack_still_works() {
         [(Severity::Warning, "no_effect")]
     );
 }
+
+#[test]
+fn a_mounted_file_has_the_identity_under_which_an_agent_puts_it_on_disk() {
+    let listed = [
+        ("stacks/shop/compose.yaml", "services: { web: { image: x, volumes: ['./conf:/conf:ro', './conf/a:/a:ro'] } }"),
+        ("stacks/shop/conf/a", "alpha"),
+        ("stacks/shop/conf/deep/b", "beta"),
+    ];
+    let files = support::files(&listed);
+    let model = resolve_stack(&files, &"production".parse().unwrap(), &"shop".parse().unwrap()).unwrap();
+    for mount in &model.services["web"].container.mounts {
+        let MountSource::Repo { path, content } = &mount.source else { panic!("{mount:?}") };
+        assert_eq!(Some(content), tidegate_core::files::repo_content(&files, path).as_ref(), "{path}");
+    }
+}

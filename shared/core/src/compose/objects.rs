@@ -5,8 +5,7 @@ use super::load::{Scope, inside};
 use super::model::{MountSource, NetworkModel, VolumeModel};
 use super::service::{cut, labels};
 use super::support::{Section, judge};
-use crate::files::RepoFiles;
-use crate::ids::{ContentId, RepoPath};
+use crate::files::repo_content;
 use crate::yaml::{Fields, Key, Node, Sink, Value, boolean, entries, text};
 use std::collections::BTreeMap;
 
@@ -188,7 +187,7 @@ pub(super) fn repo_source(scope: &Scope<'_>, (node, written): (&Node, &str), hin
         sink.push(node.span.error("unreadable_file", format!("`{refused}` cannot be read: {reason}")));
         return None;
     }
-    match content_of(scope.files, &path) {
+    match repo_content(scope.files, &path) {
         Some(content) => {
             scope.used.borrow_mut().extend(scope.files.below(&path).map(|(found, _)| found.clone()));
             Some(MountSource::Repo { path, content })
@@ -199,15 +198,4 @@ pub(super) fn repo_source(scope: &Scope<'_>, (node, written): (&Node, &str), hin
             None
         }
     }
-}
-
-/// The identity of a file, or of a folder by the names, modes and contents of all its files.
-fn content_of(files: &RepoFiles, path: &RepoPath) -> Option<ContentId> {
-    if let Some(file) = files.get(path) {
-        return Some(ContentId::of(&("file", file.executable, ContentId::of_bytes(&file.bytes))));
-    }
-    let skip = path.as_str().len();
-    let listed: Vec<(&str, bool, ContentId)> =
-        files.below(path).map(|(at, file)| (&at.as_str()[skip..], file.executable, ContentId::of_bytes(&file.bytes))).collect();
-    (!listed.is_empty()).then(|| ContentId::of(&("folder", listed)))
 }
