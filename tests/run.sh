@@ -120,12 +120,13 @@ sweep() {
     done
 }
 
-# What agents made carries their scope, with a host's name that has the run in it; the rest carries tidegate.test.
+# What agents made carries their scope, with a host's name that has the run in it; what docker-compose made carries its
+# project's name; the rest carries tidegate.test.
 leftovers() { # KIND
     local key id='{{.ID}}' list="docker $1 ls"
     [ "$1" = container ] && list='docker container ls --all'
     [ "$1" = volume ] && id='{{.Name}}'
-    for key in tidegate.test tidegate.scope; do
+    for key in tidegate.test tidegate.scope com.docker.compose.project; do
         $list --filter "label=$key" --format "$id {{.Label \"$key\"}}" 2>/dev/null || true
     done
 }

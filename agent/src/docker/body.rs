@@ -55,7 +55,8 @@ fn host_config(model: &ContainerModel, files: &Path) -> HostConfig {
         readonly_rootfs: Some(model.read_only),
         restart_policy: Some(restart(model.restart)),
         port_bindings: (!model.ports.is_empty()).then(|| bindings(&model.ports)),
-        mounts: some(model.mounts.iter().map(|m| mount(m, files)).collect()),
+        mounts: some(model.mounts.iter().filter(|m| tmpfs(m).is_none()).map(|m| mount(m, files)).collect()),
+        tmpfs: some_map(&model.mounts.iter().filter_map(tmpfs).collect()),
         extra_hosts: some(model.extra_hosts.iter().cloned().collect()),
         dns: some(model.dns.clone()),
         ulimits: some(ulimits(model)),
@@ -154,11 +155,24 @@ fn mount(mount: &Mount, files: &Path) -> EngineMount {
             let source = files.join(content.as_str()).to_string_lossy().into_owned();
             EngineMount { read_only: Some(true), ..plain(MountType::BIND, Some(source)) }
         }
-        MountSource::Tmpfs { size_bytes, mode } => EngineMount {
+        MountSource::Tmpfs { size_bytes, mode, .. } => EngineMount {
             tmpfs_options: Some(MountTmpfsOptions { size_bytes: size_bytes.map(signed), mode: mode.map(i64::from), options: None }),
             ..plain(MountType::TMPFS, None)
         },
     }
+}
+
+/// Memory with options that `Mounts` cannot say before API 1.46: target and options of the older form.
+fn tmpfs(mount: &Mount) -> Option<(String, String)> {
+    let MountSource::Tmpfs { size_bytes, mode, options } = &mount.source else { return None };
+    if options.is_empty() {
+        return None;
+    }
+    let size = size_bytes.map(|size| format!("size={size}"));
+    let mode = mode.map(|mode| format!("mode={mode:o}"));
+    let read_only = mount.read_only.then(|| "ro".to_owned());
+    let all: Vec<String> = [size, mode, read_only].into_iter().flatten().chain(options.iter().cloned()).collect();
+    Some((mount.target.clone(), all.join(",")))
 }
 
 fn ulimits(model: &ContainerModel) -> Vec<ResourcesUlimits> {

@@ -191,7 +191,11 @@ async fn each_kind_of_mount_reaches_the_engine() {
         Mount { target: "/data".into(), source: MountSource::Volume { key: "data".into() }, read_only: false },
         repo("stacks/shop/conf", "/repo", &files),
         repo("stacks/shop/conf/a.txt", "/repo-file", &files),
-        Mount { target: "/tmp".into(), source: MountSource::Tmpfs { size_bytes: Some(1 << 20), mode: Some(0o1777) }, read_only: false },
+        Mount {
+            target: "/tmp".into(),
+            source: MountSource::Tmpfs { size_bytes: Some(1 << 20), mode: Some(0o1777), options: BTreeSet::new() },
+            read_only: false,
+        },
     ];
     let one = world.desired(&world.stack(&[("web", service)]), 1);
 

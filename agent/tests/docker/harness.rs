@@ -47,7 +47,7 @@ impl World {
         let raw = bollard::Docker::connect_with_unix(SOCKET, 60, bollard::API_DEFAULT_VERSION).unwrap().negotiate_version().await.unwrap();
         let repository = format!("tidegate-test/agent-{}", run_id());
         images(&raw, &repository).await;
-        let (state, scope) = (tempfile::tempdir().unwrap(), format!("test/{id}"));
+        let (state, scope) = (tempfile::tempdir().unwrap(), format!("{}/{id}", run_id()));
         let settings = Settings { socket: SOCKET.into(), scope: scope.clone(), state_dir: state.path().to_owned() };
         World { docker: Docker::new(settings), raw, id, scope, state, record: StackRecord::default(), repository }
     }
@@ -104,7 +104,10 @@ impl World {
     }
 
     pub(crate) async fn plan(&self, offer: Offer) -> Option<StackPlan> {
-        let name = StackName::try_from("shop").unwrap();
+        let name = match &offer {
+            Offer::Stack(desired) | Offer::Nothing(desired) => desired.stack.clone(),
+            Offer::Unknown(_) => StackName::try_from("shop").unwrap(),
+        };
         let stacks = BTreeMap::from([(name.clone(), StackInputs { name, offer, record: self.record.clone() })]);
         let observed = self.observe().await;
         plan(&HostInputs { stacks, observed: &observed, gates: open() }, jiff::Timestamp::now()).stacks.into_iter().next()

@@ -6,3 +6,4 @@ mod attributes;
 mod fake;
 mod harness;
 mod lifecycle;
+mod peer;

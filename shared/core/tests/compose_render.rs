@@ -55,17 +55,25 @@ fn health() -> impl Strategy<Value = Healthcheck> {
 }
 
 fn mounts() -> impl Strategy<Value = Vec<Mount>> {
-    let content = ContentId::of(&("file", false, ContentId::of_bytes(FILE.as_bytes())));
+    let content = ContentId::of(&[("", false, ContentId::of_bytes(FILE.as_bytes()))]);
     let source = prop_oneof![
         "data|cache".prop_map(|key| MountSource::Volume { key }),
         Just(MountSource::Anonymous),
         "/srv/[a-z]{1,4}".prop_map(|path| MountSource::Bind { path }),
         Just(MountSource::Repo { path: "stacks/shop/config/a.toml".parse().unwrap(), content }),
-        (of(1_u64..1 << 30), of(0_u32..0o1777)).prop_map(|(size_bytes, mode)| MountSource::Tmpfs { size_bytes, mode }),
+        (of(1_u64..1 << 30), of(0_u32..0o1777), btree_set("exec|suid|uid=[0-9]{1,4}", 0..3))
+            .prop_map(|(size_bytes, mode, options)| MountSource::Tmpfs { size_bytes, mode, options }),
     ];
     btree_map("/[a-z]{1,6}(/[a-z:]{1,3})?", (source, any::<bool>()), 0..4).prop_map(|found| {
         let mount = |(target, (source, read_only)): (String, (MountSource, bool))| {
             let read_only = read_only || matches!(source, MountSource::Repo { .. });
+            // The short form, which alone has more options, cannot say a target with a colon.
+            let source = match source {
+                MountSource::Tmpfs { size_bytes, mode, .. } if target.contains(':') => {
+                    MountSource::Tmpfs { size_bytes, mode, options: BTreeSet::new() }
+                }
+                other => other,
+            };
             Mount { target, source, read_only }
         };
         found.into_iter().map(mount).collect()

@@ -3,8 +3,9 @@
 use super::forms::{Separator, listed, pairs};
 use super::model::{ContainerModel, Device, Logging, Ulimit};
 use super::service::{by_unit, cut, scalar_or_empty, text_list, text_set};
+use super::targets::clash;
 use super::units::{nano_cpus, size_bytes};
-use crate::yaml::{Fields, Node, Sink, Value, entries, integer, items, text};
+use crate::yaml::{Fields, Node, Sink, Span, Value, entries, integer, items, text};
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,13 +54,15 @@ fn capabilities(node: &Node, sink: &mut Sink) -> BTreeSet<String> {
 }
 
 fn devices(node: &Node, sink: &mut Sink) -> Vec<Device> {
-    let mut found: BTreeMap<String, Device> = BTreeMap::new();
+    let mut found: BTreeMap<String, (Device, Span)> = BTreeMap::new();
     for item in items(node, sink) {
-        if let Some(device) = device(item, sink) {
-            found.insert(device.container.clone(), device);
+        let Some(device) = device(item, sink) else { continue };
+        let what = format!("the device `{}` is given", device.container);
+        if let Some((_, earlier)) = found.insert(device.container.clone(), (device, item.span.clone())) {
+            clash(&what, (&earlier, &item.span), sink);
         }
     }
-    found.into_values().collect()
+    found.into_values().map(|(device, _)| device).collect()
 }
 
 fn device(node: &Node, sink: &mut Sink) -> Option<Device> {

@@ -1,9 +1,10 @@
 //! Merging of untyped trees by Compose's rules: an override file over a base, a service over what it extends.
 //!
 //! Mappings merge key by key, lists append, single values replace; the exceptions are in [`rule`]. Lists whose items
-//! are unique by target (volumes, ports, …) append here, and the typed stage lets the later item win.
+//! are unique by target (volumes, devices, …) append without what the later file has a target of; see `targets`.
 
 use super::forms::{Separator, listed, named, pairs};
+use super::targets::replaced;
 use crate::yaml::{Key, Node, Sink, Tag, Value};
 use std::collections::HashMap;
 
@@ -60,7 +61,10 @@ pub(super) fn merge(base: Node, over: Node, path: &[&str], sink: &mut Sink) -> O
             Value::Mapping(entries(base, over, path, sink))
         }
         Rule::Named => Value::Mapping(entries(named(&base, sink), named(&over, sink), path, sink)),
-        Rule::Listed => Value::Sequence(listed(&base).into_iter().chain(listed(&over)).filter_map(clean).collect()),
+        Rule::Listed => {
+            let over = listed(&over);
+            Value::Sequence(replaced(path, listed(&base), &over).into_iter().chain(over).filter_map(clean).collect())
+        }
         Rule::Logging if driver(&base).is_some() && driver(&over).is_some() && driver(&base) != driver(&over) => return clean(over),
         Rule::Logging | Rule::ByKind => return by_kind(base, over, path, sink),
     };
@@ -79,7 +83,7 @@ fn by_kind(base: Node, over: Node, path: &[&str], sink: &mut Sink) -> Option<Nod
             Some(Node::made(base.span, Value::Mapping(entries(base_entries, over_entries, path, sink))))
         }
         (Value::Sequence(base_items), Value::Sequence(over_items)) => {
-            let items = base_items.into_iter().chain(over_items).filter_map(clean).collect();
+            let items = replaced(path, base_items, &over_items).into_iter().chain(over_items).filter_map(clean).collect();
             Some(Node::made(base.span, Value::Sequence(items)))
         }
         (Value::Scalar(..), value @ Value::Scalar(..)) => Some(Node { value, ..over_scalar(place, over.verbatim_column) }),

@@ -22,6 +22,7 @@ mod service;
 mod shell;
 mod support;
 mod support_table;
+mod targets;
 mod units;
 
 pub use image::InvalidImage;

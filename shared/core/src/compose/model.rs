@@ -562,6 +562,9 @@ pub enum MountSource {
         /// Mode, e.g. 0o1777.
         #[serde(default, skip_serializing_if = "is_default")]
         mode: Option<u32>,
+        /// More mount options: `exec`, `uid=1000`.
+        #[serde(default, skip_serializing_if = "is_default")]
+        options: BTreeSet<String>,
     },
 }
 

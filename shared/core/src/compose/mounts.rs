@@ -1,48 +1,62 @@
 //! What is mounted into a container: `volumes` (short and long), `tmpfs`, `configs`, `secrets`.
-//! One mount per target; the later one wins, as in Compose.
+//! One mount per target: a later file's replaces an earlier one's, and twice in one file is a mistake.
 
 use super::forms::listed;
 use super::model::{ContainerModel, Mount, MountSource};
 use super::objects::repo_source;
 use super::service::{Context, absolute, by_unit, cut, word};
 use super::support::{Section, judge};
+use super::targets::clash;
 use super::units::size_bytes;
-use crate::yaml::{Fields, Node, Sink, Value, hint_among, items, text};
-use std::collections::BTreeMap;
+use crate::yaml::{Fields, Node, Sink, Span, Value, hint_among, items, text};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// For a path that is not in the config repo.
 const MISSING_HINT: &str = "add it; for data that a container writes, use a named volume";
+/// Mount options that memory has unless others are given.
+const TMPFS_DEFAULTS: [&str; 4] = ["rw", "noexec", "nosuid", "nodev"];
+/// Mount options that may be given.
+const TMPFS_FLAGS: [&str; 5] = ["exec", "suid", "dev", "noatime", "sync"];
 /// Most mounts of one service.
 const MOUNTS_MAX: usize = 500;
 
 /// Reads everything that is mounted.
 pub(super) fn read(context: &Context<'_>, fields: &mut Fields<'_>, container: &mut ContainerModel, sink: &mut Sink) {
-    let mut found: BTreeMap<String, Mount> = BTreeMap::new();
-    let mut add = |mount: Option<Mount>| {
-        if let Some(mount) = mount {
-            found.insert(mount.target.clone(), mount);
+    let mut found: BTreeMap<String, (Mount, Span)> = BTreeMap::new();
+    let mut add = |node: &Node, mount: Option<Mount>, sink: &mut Sink| {
+        let Some(mount) = mount else { return };
+        let what = format!("`{}` is mounted", mount.target);
+        if let Some((_, earlier)) = found.insert(mount.target.clone(), (mount, node.span.clone())) {
+            clash(&what, (&earlier, &node.span), sink);
         }
     };
     if let Some(node) = fields.some("volumes") {
         for item in items(node, sink) {
-            add(match item.value {
+            let mount = match item.value {
                 Value::Mapping(_) => long(context, item, sink),
                 _ => short(context, item, sink),
-            });
+            };
+            add(item, mount, sink);
         }
     }
     if let Some(node) = fields.some("tmpfs") {
-        listed(node).iter().for_each(|item| add(tmpfs(item, sink)));
+        for item in listed(node) {
+            let mount = tmpfs(&item, sink);
+            add(&item, mount, sink);
+        }
     }
     for kind in [FileKind::Config, FileKind::Secret] {
         if let Some(node) = fields.some(kind.key()) {
-            items(node, sink).iter().for_each(|item| add(file_mount(context, kind, item, sink)));
+            for item in items(node, sink) {
+                let mount = file_mount(context, kind, item, sink);
+                add(item, mount, sink);
+            }
         }
     }
     if found.len() > MOUNTS_MAX {
         sink.push(fields.span.error("too_many", format!("more than {MOUNTS_MAX} mounts")));
     }
-    container.mounts = found.into_values().collect();
+    container.mounts = found.into_values().map(|(mount, _)| mount).collect();
 }
 
 /// `/a//b/` and `/a/b` are one target.
@@ -201,7 +215,7 @@ fn long(context: &Context<'_>, node: &Node, sink: &mut Sink) -> Option<Mount> {
     sub_options(&mut fields, sink);
     fields.finish_with(|entry| judge(Section::Mount, entry), sink);
     let source = match (kind?, source_node) {
-        (Kind::Tmpfs, None) => tmpfs.unwrap_or(MountSource::Tmpfs { size_bytes: None, mode: None }),
+        (Kind::Tmpfs, None) => tmpfs.unwrap_or(MountSource::Tmpfs { size_bytes: None, mode: None, options: BTreeSet::new() }),
         (Kind::Tmpfs, Some(node)) => {
             sink.push(node.span.error("conflict", "memory has no `source`").hint("remove `source`"));
             return None;
@@ -246,7 +260,7 @@ fn tmpfs_options(node: &Node, sink: &mut Sink) -> Option<MountSource> {
     let size_bytes = fields.with("size", sink, |node, sink| by_unit(node, size_bytes, sink));
     let mode = fields.with("mode", sink, |node, sink| octal(node, text(node, sink)?, sink));
     fields.finish(sink);
-    Some(MountSource::Tmpfs { size_bytes, mode })
+    Some(MountSource::Tmpfs { size_bytes, mode, options: BTreeSet::new() })
 }
 
 /// A mode in octal digits, as people write it: `1777`, `0755`, `0o755`.
@@ -261,29 +275,33 @@ fn octal(node: &Node, written: &str, sink: &mut Sink) -> Option<u32> {
     }
 }
 
-/// `/run`, `/run:size=64m,mode=1777`.
+/// `/run`, `/run:size=64m,mode=1777,uid=1000,exec`.
 fn tmpfs(node: &Node, sink: &mut Sink) -> Option<Mount> {
     let written = text(node, sink)?;
-    let (target, options) = written.split_once(':').unwrap_or((written, ""));
+    let (target, written) = written.split_once(':').unwrap_or((written, ""));
     let target = target_of(node, target, sink)?;
-    let (mut size, mut mode) = (None, None);
-    for option in options.split(',').filter(|option| !option.is_empty()) {
+    let (mut size_bytes, mut mode, mut options, mut read_only) = (None, None, BTreeSet::new(), false);
+    for option in written.split(',').filter(|option| !option.is_empty()) {
         match option.split_once('=') {
-            Some(("size", value)) => match size_bytes(value) {
-                Ok(bytes) => size = Some(bytes),
+            Some(("size", value)) => match super::units::size_bytes(value) {
+                Ok(bytes) => size_bytes = Some(bytes),
                 Err(error) => sink.push(node.span.error("bad_value", error.to_string())),
             },
             Some(("mode", value)) => mode = octal(node, value, sink),
+            Some(("uid" | "gid" | "nr_inodes" | "nr_blocks", value)) if value.parse::<u32>().is_ok() => drop(options.insert(option.into())),
+            None if option == "ro" => read_only = true,
             // What the engine does anyway.
-            None if matches!(option, "rw" | "nosuid" | "nodev" | "noexec") => {}
+            None if TMPFS_DEFAULTS.contains(&option) => {}
+            None if TMPFS_FLAGS.contains(&option) => drop(options.insert(option.to_owned())),
             _ => {
                 let finding = node.span.error("bad_volume", format!("the option `{}` of `tmpfs` is not supported", cut(option)));
-                sink.push(finding.hint("use `size` and `mode`"));
+                let flags = TMPFS_FLAGS.map(|flag| format!("`{flag}`")).join(", ");
+                sink.push(finding.hint(format!("use `size`, `mode`, `uid`, `gid`, `nr_inodes`, `nr_blocks` with a value, `ro`, {flags}")));
                 return None;
             }
         }
     }
-    Some(Mount { target, source: MountSource::Tmpfs { size_bytes: size, mode }, read_only: false })
+    Some(Mount { target, source: MountSource::Tmpfs { size_bytes, mode, options }, read_only })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,10 +4,11 @@ use super::forms::listed;
 use super::model::{ContainerModel, Port, Protocol};
 use super::service::{cut, word};
 use super::support::{Section, judge};
+use super::targets::clash;
 use crate::findings::Finding;
-use crate::yaml::{Fields, Node, Sink, Value, integer, items, text};
+use crate::yaml::{Fields, Node, Sink, Span, Value, integer, items, text};
 use core::net::IpAddr;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 /// Most ports of one service, ranges expanded.
@@ -15,21 +16,26 @@ const PORTS_MAX: usize = 1_000;
 
 /// Reads `ports` and `expose`; both are sets.
 pub(super) fn read(fields: &mut Fields<'_>, container: &mut ContainerModel, sink: &mut Sink) {
-    let mut found = BTreeSet::new();
+    let mut found: BTreeMap<Port, Span> = BTreeMap::new();
     if let Some(node) = fields.some("ports") {
         for item in items(node, sink) {
             let ports = match item.value {
                 Value::Mapping(_) => long(item, sink),
                 _ => short(item, sink),
             };
-            found.extend(ports);
+            for port in ports {
+                let what = format!("the port {} is published the same way", port.target);
+                if let Some(earlier) = found.insert(port, item.span.clone()) {
+                    clash(&what, (&earlier, &item.span), sink);
+                }
+            }
             if found.len() > PORTS_MAX {
                 sink.push(item.span.error("too_many", format!("more than {PORTS_MAX} ports")));
                 break;
             }
         }
     }
-    container.ports = found.into_iter().collect();
+    container.ports = found.into_keys().collect();
     if let Some(node) = fields.some("expose") {
         for item in listed(node) {
             container.expose.extend(exposed(&item, sink));

@@ -51,7 +51,11 @@ pub(super) const ATTRIBUTES: &[Attribute] = &[
             "relative paths are files of the config repo, mounted read-only by content; a path that is not there is an error, never created",
         ),
     ),
-    row(Service, "tmpfs", Differs("options `size` and `mode`")),
+    row(
+        Service,
+        "tmpfs",
+        Differs("options `size`, `mode`, `uid`, `gid`, `nr_inodes`, `nr_blocks`, `ro`, `exec`, `suid`, `dev`, `noatime`, `sync`"),
+    ),
     row(Service, "configs", Differs("from files; mounted read-only with the mode they have in git")),
     row(Service, "secrets", Differs("from files; mounted read-only with the mode they have in git")),
     row(Service, "ulimits", Works),

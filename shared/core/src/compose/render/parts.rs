@@ -212,18 +212,19 @@ fn attachments(networks: &std::collections::BTreeMap<String, Attachment>) -> Opt
 
 fn volumes(out: &mut Entries, stack: &StackModel, mounts: &[Mount]) {
     // In the short form every version of Compose reads the mode.
-    let short = |mount: &&Mount| matches!(mount.source, MountSource::Tmpfs { .. }) && !mount.read_only && !mount.target.contains(':');
+    let short = |mount: &&Mount| matches!(mount.source, MountSource::Tmpfs { .. }) && !mount.target.contains(':');
     out.list("volumes", mounts.iter().filter(|mount| !short(mount)).map(|mount| volume_entry(stack, mount)));
     out.list("tmpfs", mounts.iter().filter(short).map(tmpfs));
 }
 
 fn tmpfs(mount: &Mount) -> Out {
-    let (size, mode) = match &mount.source {
-        MountSource::Tmpfs { size_bytes, mode } => (*size_bytes, *mode),
-        MountSource::Volume { .. } | MountSource::Anonymous | MountSource::Bind { .. } | MountSource::Repo { .. } => (None, None),
-    };
-    let options = [size.map(|size| format!("size={size}")), mode.map(|mode| format!("mode={mode:o}"))];
-    let options: Vec<String> = options.into_iter().flatten().collect();
+    let mut options = Vec::new();
+    if let MountSource::Tmpfs { size_bytes, mode, options: more } = &mount.source {
+        options.extend(size_bytes.map(|size| format!("size={size}")));
+        options.extend(mode.map(|mode| format!("mode={mode:o}")));
+        options.extend(mount.read_only.then(|| "ro".to_owned()));
+        options.extend(more.iter().cloned());
+    }
     Out::text(if options.is_empty() { mount.target.clone() } else { format!("{}:{}", mount.target, options.join(",")) })
 }
 
@@ -234,7 +235,8 @@ fn volume_entry(stack: &StackModel, mount: &Mount) -> Out {
         MountSource::Anonymous => ("volume", None, None),
         MountSource::Bind { path } => ("bind", Some(path.clone()), None),
         MountSource::Repo { path, .. } => ("bind", Some(relative(stack, path.as_str())), None),
-        MountSource::Tmpfs { size_bytes, mode } => {
+        // More options are written in the short form only, which has no target with a colon.
+        MountSource::Tmpfs { size_bytes, mode, options: _ } => {
             let mut memory = Entries::default();
             memory.some("size", size_bytes.map(bytes));
             memory.some("mode", mode.map(|mode| Out::plain(format!("0o{mode:o}"))));
