@@ -19,6 +19,8 @@ export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
 # Everything that the tests make on the engine has this in its labels: it is swept at the end.
 TIDEGATE_TEST_RUN=${TIDEGATE_TEST_RUN:-t$(od -An -N4 -tx4 /dev/urandom | tr -d ' ')}
 export TIDEGATE_TEST_RUN
+# How long the fuzzer of the reader looks (shared/core/tests/fuzz.rs), beside the other tests.
+export TIDEGATE_FUZZ_SECS=${TIDEGATE_FUZZ_SECS:-60}
 CACHE=$CARGO_TARGET_DIR/test-cache
 
 # --- packages that only the tests use

@@ -5,7 +5,7 @@ use super::changes::{Change, ChangeKind, Totals, changes_of};
 use super::{Input, Running};
 use crate::compose::StackModel;
 use crate::desired::DesiredStack;
-use crate::ids::{EnvironmentName, HostName, StackName};
+use crate::ids::{ContentId, EnvironmentName, HostName, StackName};
 use crate::observed::{ContainerState, HeldPort, ObservedContainer, ObservedHost, ObservedNetwork};
 use crate::offers::{Basis, ForHost, LockBasis, Present, offers};
 use crate::plan::{Gates, HostInputs, Offer, Plan, Released, StackInputs, StackPlan, StackRecord, Waiting, plan};
@@ -78,6 +78,22 @@ pub(super) struct Hosts {
     pub(super) groups: Vec<HostPreview>,
     pub(super) unchanged: Vec<HostName>,
     pub(super) unmanaged: Vec<Unmanaged>,
+    /// The groups by their plan's identity.
+    by_plan: BTreeMap<ContentId, Vec<usize>>,
+}
+
+impl Hosts {
+    /// Labels that make no difference make no group of their own.
+    fn add(&mut self, preview: HostPreview) {
+        let alike = self.by_plan.entry(preview.plan.hash.clone()).or_default();
+        match alike.iter().find(|at| self.groups[**at].stacks == preview.stacks) {
+            Some(at) => self.groups[*at].hosts.extend(preview.hosts),
+            None => {
+                alike.push(self.groups.len());
+                self.groups.push(preview);
+            }
+        }
+    }
 }
 
 /// What decides what is asked of a host.
@@ -104,15 +120,16 @@ pub(super) fn hosts(input: &Input<'_>, environment: &Environment, running: Optio
         kinds.entry(Kind { labels: &host.labels, labels_before, observed }).or_default().push(host);
     }
     let pinned = pinned(input.repo, environment, running);
-    let mut found = Hosts { groups: Vec::new(), unchanged: Vec::new(), unmanaged };
+    let mut found = Hosts { groups: Vec::new(), unchanged: Vec::new(), unmanaged, by_plan: BTreeMap::new() };
     for (kind, members) in kinds {
         let names: Vec<HostName> = members.iter().map(|host| host.name.clone()).collect();
         let group = Group { input, environment, running, host: members[0], repo: &pinned };
         match group.preview(&kind, names) {
-            Ok(preview) => found.groups.push(preview),
+            Ok(preview) => found.add(preview),
             Err(mut names) => found.unchanged.append(&mut names),
         }
     }
+    found.groups.iter_mut().for_each(|group| group.hosts.sort());
     found.groups.sort_by(|a, b| a.hosts.cmp(&b.hosts));
     found.unchanged.sort();
     found

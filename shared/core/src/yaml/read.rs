@@ -136,7 +136,7 @@ impl<'a> Builder<'a> {
 
     fn syntax(&self, error: &granit_parser::ScanError) -> Stop {
         let mark = error.marker();
-        let span = Span { file: self.file.clone(), line: number(mark.line()).max(1), column: number(mark.col() + 1), length: 1 };
+        let span = self.here(mark.line(), mark.col(), 1);
         Stop::from(match error.kind() {
             granit_parser::ErrorKind::UnknownAnchor => span.error("yaml_alias", "this alias names no anchor above it"),
             granit_parser::ErrorKind::RecursionLimitExceeded => self.too_deep(&span),
@@ -191,7 +191,17 @@ impl<'a> Builder<'a> {
             let line = self.lines.get(start.line().saturating_sub(1)).copied().unwrap_or("");
             line.trim_end().chars().count().saturating_sub(start.col())
         };
-        Span { file: self.file.clone(), line: number(start.line()).max(1), column: number(start.col() + 1), length: number(length).max(1) }
+        self.here(start.line(), start.col(), length)
+    }
+
+    /// A place in the file. The parser counts the end of a file as a line of its own, and a lone carriage return as the
+    /// end of one: for people that is the end of the last line.
+    fn here(&self, line: usize, column: usize, length: usize) -> Span {
+        let (line, column) = match self.lines.len() {
+            last if line > last => (last, self.lines.last().map_or(0, |text| text.trim_end().chars().count())),
+            _ => (line, column),
+        };
+        Span { file: self.file.clone(), line: number(line).max(1), column: number(column + 1), length: number(length).max(1) }
     }
 
     /// Our meaning of a tag, and whether it says `!!str`.

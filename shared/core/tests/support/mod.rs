@@ -54,3 +54,59 @@ pub fn errors(files: &RepoFiles) -> Vec<String> {
         })
         .collect()
 }
+
+/// A case of `golden/*.txt`: a title, files over the base, and what is said of them.
+#[derive(Debug, Clone)]
+pub struct Case {
+    pub title: String,
+    pub files: Vec<(String, String)>,
+    pub expected: String,
+}
+
+/// The small good repo that cases change.
+pub fn base() -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(root().join("shared/core/tests/golden/base.txt")).unwrap();
+    parse(&text).remove(0).files
+}
+
+/// The cases of a file.
+pub fn parse(text: &str) -> Vec<Case> {
+    let mut cases: Vec<Case> = Vec::new();
+    let mut in_answer = false;
+    for line in text.split_inclusive('\n') {
+        if let Some(title) = line.strip_prefix("=== ") {
+            cases.push(Case { title: title.trim().to_owned(), files: Vec::new(), expected: String::new() });
+            in_answer = false;
+        } else if let Some(path) = line.strip_prefix("--- ") {
+            let path = path.trim();
+            let known = ["tidegate.yaml", "environments/", "hosts/", "releases/", "stacks/"];
+            let path = if known.iter().any(|start| path.starts_with(start)) { path.to_owned() } else { format!("stacks/shop/{path}") };
+            cases.last_mut().unwrap().files.push((path, String::new()));
+        } else if line.trim_end() == ">>>" {
+            in_answer = true;
+        } else if in_answer {
+            cases.last_mut().unwrap().expected.push_str(line);
+        } else if let Some((_, content)) = cases.last_mut().and_then(|case| case.files.last_mut()) {
+            content.push_str(line);
+        }
+    }
+    for case in &mut cases {
+        case.expected = format!("{}\n", case.expected.trim_end());
+    }
+    cases
+}
+
+/// The base with the case's files over it; a file of one line `(none)` is taken away.
+pub fn repo(case: &Case) -> RepoFiles {
+    let mut listed = base();
+    for (path, content) in &case.files {
+        listed.retain(|(other, _)| other != path);
+        if content.trim() != "(none)" {
+            // `\u{..}` in a case stands for a character that an editor would hide.
+            let content = content.replace("\\u{202e}", "\u{202e}").replace("\\u{7}", "\u{7}");
+            listed.push((path.clone(), content));
+        }
+    }
+    let listed: Vec<(&str, &str)> = listed.iter().map(|(path, content)| (path.as_str(), content.as_str())).collect();
+    files(&listed)
+}
