@@ -8,6 +8,7 @@ pub mod discord;
 pub mod engine;
 pub mod fleet;
 pub mod git_server;
+pub mod ops_room;
 pub mod ports;
 pub mod programs;
 pub mod registry;

@@ -43,6 +43,13 @@ struct Aim {
     left: Option<u32>,
 }
 
+impl Aim {
+    /// A part that ends in `$` stands at the end of the path.
+    fn fits(&self, path: &str) -> bool {
+        self.part.strip_suffix('$').map_or_else(|| path.contains(&self.part), |end| path.ends_with(end))
+    }
+}
+
 /// Random faults, from a seed.
 #[derive(Debug, Clone)]
 pub struct Chaos {
@@ -81,8 +88,7 @@ impl Faults {
 
     /// What goes wrong at this request.
     pub fn at(&mut self, method: &str, path: &str) -> Option<Fault> {
-        let hit =
-            self.aims.iter_mut().find(|aim| (aim.method == "*" || aim.method == method) && path.contains(&aim.part) && aim.left != Some(0));
+        let hit = self.aims.iter_mut().find(|aim| (aim.method == "*" || aim.method == method) && aim.fits(path) && aim.left != Some(0));
         let fault = match (hit, &mut self.chaos) {
             (Some(aim), _) => {
                 aim.left = aim.left.map(|left| left - 1);

@@ -27,6 +27,13 @@ pub enum Place {
     },
 }
 
+/// Does an event say who?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum With {
+    Person,
+    Nobody,
+}
+
 impl Place {
     fn channel(self) -> Id {
         match self {
@@ -158,14 +165,22 @@ impl<'a> Person<'a> {
         self.act(Kind::Modal, data, source)
     }
 
+    /// Sends a command of which Discord does not say who gave it.
+    pub fn nobody_says(self, data: &Value) -> Result<Doing<'a>> {
+        let begin = |state: &mut State| state.begin_interaction(self.user, self.place, (Kind::Command, data, None), With::Nobody);
+        let id = self.discord.shared.changing(begin)?;
+        Ok(Doing { discord: self.discord, id })
+    }
+
     fn act(self, kind: Kind, data: &Value, source: Option<Id>) -> Result<Doing<'a>> {
-        let id = self.discord.shared.changing(|state| state.begin_interaction(self.user, self.place, (kind, data, source)))?;
+        let id =
+            self.discord.shared.changing(|state| state.begin_interaction(self.user, self.place, (kind, data, source), With::Person))?;
         Ok(Doing { discord: self.discord, id })
     }
 }
 
 impl State {
-    fn begin_interaction(&mut self, user: Id, place: Place, (kind, data, source): (Kind, &Value, Option<Id>)) -> Result<Id> {
+    fn begin_interaction(&mut self, user: Id, place: Place, (kind, data, source): (Kind, &Value, Option<Id>), with: With) -> Result<Id> {
         let id = self.clock.id();
         let token = format!("aW50ZXJhY3Rpb246{}{:016x}", id, rand::random::<u64>());
         let mut payload = json!({
@@ -173,6 +188,12 @@ impl State {
             "locale": "en-GB", "entitlements": [], "attachment_size_limit": 10_485_760,
         });
         self.fill_place(&mut payload, user, place)?;
+        if with == With::Nobody
+            && let Some(fields) = payload.as_object_mut()
+        {
+            fields.remove("member");
+            fields.remove("user");
+        }
         let shown = source.map(|source| self.messages.get(&source).map(|message| self.show_message(message)).context("no such message"));
         if let Some(shown) = shown.transpose()? {
             payload["message"] = shown;

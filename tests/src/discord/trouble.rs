@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 impl Discord {
-    /// The next request of this method (`*`: any) whose path has this part goes wrong.
+    /// The next request of this method (`*`: any) whose path has this part goes wrong; `$` after it: at the path's end.
     pub fn fail(&self, method: &str, part: &str, fault: Fault) {
         self.fail_times(method, part, (fault, 1));
     }

@@ -76,8 +76,24 @@ impl Seen {
         }
     }
 
-    /// Everything that can be read, line by line, the buttons as `[label]` at the end.
+    /// Everything as a person reads it: what is escaped stands there plainly.
     pub fn text(&self) -> String {
+        let mut read = String::new();
+        let source = self.source();
+        let mut chars = source.chars().peekable();
+        while let Some(one) = chars.next() {
+            let escapes = one == '\\' && chars.peek().is_some_and(char::is_ascii_punctuation);
+            if !escapes {
+                read.push(one);
+            } else if let Some(escaped) = chars.next() {
+                read.push(escaped);
+            }
+        }
+        read
+    }
+
+    /// Everything that stands there, line by line, as it was sent; the buttons as `[label]` at the end.
+    pub fn source(&self) -> String {
         let mut lines = vec![self.content.clone()];
         for embed in &self.embeds {
             let own = [&embed["author"]["name"], &embed["title"], &embed["description"]];
@@ -185,7 +201,8 @@ impl Modal {
     /// What a client sends for a filled modal, or why it would not let a person send it.
     pub(super) fn filled(&self, fields: &[(&str, &str)]) -> Result<Value> {
         let mut rows = Vec::new();
-        for input in self.inputs() {
+        let is_label = |at: usize| self.data["components"][at]["type"] == 18;
+        for (at, input) in self.inputs().into_iter().enumerate() {
             let id = input["custom_id"].as_str().unwrap_or_default();
             let given = fields.iter().find(|(field, _)| *field == id).map(|(_, text)| *text);
             let text = given.or_else(|| input["value"].as_str()).unwrap_or_default();
@@ -194,7 +211,8 @@ impl Modal {
             if length < min || length > input["max_length"].as_u64().unwrap_or(4_000) {
                 bail!("the field `{id}` does not take a text of {length} characters");
             }
-            rows.push(json!({ "type": 1, "components": [{ "type": 4, "custom_id": id, "value": text }] }));
+            let filled = json!({ "type": 4, "custom_id": id, "value": text });
+            rows.push(if is_label(at) { json!({ "type": 18, "component": filled }) } else { json!({ "type": 1, "components": [filled] }) });
         }
         if let Some((strange, _)) = fields.iter().find(|(field, _)| !self.fields().iter().any(|known| known == field)) {
             bail!("the modal has no field `{strange}` but {:?}", self.fields());
@@ -224,6 +242,12 @@ impl Doing<'_> {
     /// The token of the interaction, as whoever reads the bot's traffic knows it.
     pub fn token(&self) -> String {
         self.look(|one| Some(one.token.clone())).unwrap_or_default()
+    }
+
+    /// The same event once more, as after a lost line.
+    pub fn again(&self) {
+        let payload = self.look(|one| Some(one.payload.clone())).unwrap_or_default();
+        self.discord.gateway().send_event("INTERACTION_CREATE", &payload);
     }
 
     /// The acknowledgement, once it is there.

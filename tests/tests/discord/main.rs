@@ -1,5 +1,10 @@
 //! Discord: that the server of the tests is honest, and that the bot is a good guest on it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails panics")]
 
+mod back;
+mod consent;
+mod line;
 mod peers;
 mod rules;
+mod stranger;
+mod talk;

@@ -97,7 +97,12 @@ impl Connection {
                 },
                 frame = self.socket.recv() => self.take(frame).await,
                 () = tokio::time::sleep_until(self.heard + patience) => {
-                    self.shared.with(|state| state.breaks(Rule::Heartbeat, format!("no heartbeat for {patience:?}")));
+                    // Who gets no answers may give the line up instead.
+                    self.shared.with(|state| {
+                        if !state.sessions.trouble.no_acks {
+                            state.breaks(Rule::Heartbeat, format!("no heartbeat for {patience:?}"));
+                        }
+                    });
                     Some(self.close(Some(4009)).await)
                 }
             };
