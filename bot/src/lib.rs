@@ -5,6 +5,7 @@ pub mod card;
 pub mod chat;
 pub mod clock;
 pub mod command;
+pub mod doctor;
 pub mod handle;
 pub mod history;
 pub mod http;

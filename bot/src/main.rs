@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tidegate_bot::run::run;
+use tidegate_bot::run::{StartError, run};
 use tidegate_bot::settings::{DEFAULT_PATH, Settings};
 use tidegate_bot::tips::chain;
+use tidegate_bot::words::doctor;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +24,15 @@ struct Arguments {
     /// The settings file.
     #[arg(long, value_name = "FILE", help = format!("The settings file [default: {DEFAULT_PATH}]"))]
     config: Option<PathBuf>,
+    #[command(subcommand)]
+    task: Option<Task>,
+}
+
+/// What else it can do than to run.
+#[derive(Debug, clap::Subcommand)]
+enum Task {
+    /// Looks at the token, the config repo and everything that is needed on Discord, and says how to mend what is wrong.
+    Doctor,
 }
 
 fn main() -> ExitCode {
@@ -39,13 +49,35 @@ fn main() -> ExitCode {
             return ExitCode::from(EXIT_SETTINGS);
         }
     };
-    match serve(settings) {
+    let done = match arguments.task {
+        Some(Task::Doctor) => return examine(&settings),
+        None => serve(settings),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
-            ExitCode::from(EXIT_UNEXPECTED)
+            let is_settings = matches!(error.downcast_ref(), Some(StartError::Discord(_)));
+            ExitCode::from(if is_settings { EXIT_SETTINGS } else { EXIT_UNEXPECTED })
         }
     }
+}
+
+/// One line for each thing; exit code 1 if something does not work.
+fn examine(settings: &Settings) -> ExitCode {
+    use std::io::Write as _;
+    tidegate_git::init();
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return ExitCode::from(EXIT_UNEXPECTED);
+    };
+    let checks = runtime.block_on(tidegate_bot::doctor::examine(settings));
+    let mut out = anstream::stdout().lock();
+    for check in &checks {
+        // Whoever reads it may have gone.
+        let _ = writeln!(out, "{}", check.words());
+    }
+    let _ = writeln!(out, "{}", doctor::verdict(&checks));
+    if checks.iter().any(|check| check.verdict == doctor::Verdict::Bad) { ExitCode::from(EXIT_UNEXPECTED) } else { ExitCode::SUCCESS }
 }
 
 fn serve(settings: Settings) -> anyhow::Result<()> {

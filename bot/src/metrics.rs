@@ -1,9 +1,11 @@
 //! Counters and gauges in Prometheus' text form.
 
+use crate::platforms::Health;
 use crate::rooms::Doors;
 use crate::tips::Seen;
 use jiff::Timestamp;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A number that grows.
@@ -59,6 +61,16 @@ pub fn render(metrics: &Metrics, seen: &Seen, doors: &Doors, now: Timestamp) -> 
     gauge(&mut text, "tidegate_bot_config_broken", "1 while the tip of the branch cannot be used.");
     let _ = writeln!(text, "tidegate_bot_config_broken {}", u8::from(seen.broken.is_some()));
     environments(&mut text, doors, now);
+    text
+}
+
+/// How the chat platforms are doing.
+pub fn platforms(platforms: &[(&'static str, Arc<Health>)]) -> String {
+    let mut text = String::new();
+    gauge(&mut text, "tidegate_bot_platform_up", "1 while a chat platform is connected.");
+    for (name, health) in platforms {
+        let _ = writeln!(text, "tidegate_bot_platform_up{{platform=\"{name}\"}} {}", u8::from(health.is_up()));
+    }
     text
 }
 

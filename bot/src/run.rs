@@ -7,6 +7,7 @@ use crate::http::{self, Limits, guard::AllowedHosts};
 use crate::intake::{self, Intake};
 use crate::metrics::Metrics;
 use crate::page::{self, Page};
+use crate::platforms::Platform;
 use crate::platforms::discord::{self, Discord};
 use crate::platforms::local::Local;
 use crate::registry::Registry;
@@ -179,7 +180,12 @@ impl Parts<'_> {
         let page = Page::new(view, desk, page_settings);
         let intake =
             Intake { audience: settings.audience.clone(), store, seen: seen.clone(), doors: doors.clone(), metrics: metrics.clone() };
-        let shared = Shared { seen, waker, doors, metrics };
+        let mut platforms: Vec<Box<dyn Platform>> = vec![Box::new(local)];
+        if let Some(on_discord) = on_discord {
+            platforms.push(Box::new(on_discord));
+        }
+        let healths = platforms.iter().map(|platform| (platform.name(), platform.health())).collect();
+        let shared = Shared { seen, waker, doors, metrics, platforms: healths };
         let router = http::joined([
             page::router(page),
             page::lines(lines, hosts),
@@ -190,9 +196,8 @@ impl Parts<'_> {
         tasks.spawn(rooms.run(stop.clone()));
         tasks.spawn(publisher.run(view_in, stop.clone()));
         tasks.spawn(handler.run(asked, stop.clone()));
-        tasks.spawn(local.run(stop.clone()));
-        if let Some(on_discord) = on_discord {
-            tasks.spawn(on_discord.run(stop.clone()));
+        for platform in platforms {
+            tasks.spawn(platform.run(stop.clone()));
         }
         tasks.spawn(http::serve(listener, router, Limits::default(), stop));
     }

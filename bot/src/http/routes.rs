@@ -1,6 +1,7 @@
 //! The routes beside the page and the intake: waking, health, metrics.
 
 use crate::metrics::{self, Metrics};
+use crate::platforms::Health;
 use crate::rooms::Doors;
 use crate::tips::{Seen, Waker};
 use axum::Router;
@@ -31,6 +32,8 @@ pub struct Shared {
     pub doors: Doors,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// How the chat platforms are doing.
+    pub platforms: Vec<(&'static str, Arc<Health>)>,
 }
 
 /// `/wake`, `/healthz`, `/readyz`, `/metrics`.
@@ -63,6 +66,7 @@ async fn ready(State(shared): State<Arc<Shared>>) -> (StatusCode, String) {
 
 async fn prometheus(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     let seen = shared.seen.borrow().clone();
-    let text = metrics::render(&shared.metrics, &seen, &shared.doors, Timestamp::now());
+    let mut text = metrics::render(&shared.metrics, &seen, &shared.doors, Timestamp::now());
+    text.push_str(&metrics::platforms(&shared.platforms));
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text)
 }

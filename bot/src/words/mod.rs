@@ -5,6 +5,7 @@
 
 mod cards;
 pub mod discord;
+pub mod doctor;
 mod gates;
 mod notices;
 mod outcomes;
@@ -17,7 +18,7 @@ pub use gates::frozen_stretch;
 pub use notices::{notice, tone as notice_tone};
 pub use outcomes::{outcome, tone as outcome_tone};
 pub use refusals::{not_understood, refusal, trouble};
-pub use time::{ago, civil, civil_end, full, took, until, when};
+pub use time::{ago, civil, civil_end, full, timeless, took, until, when};
 pub use waits::{cleared_by, reason as wait_reason, waiting, window};
 
 use std::fmt::Display;

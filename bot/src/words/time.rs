@@ -31,6 +31,47 @@ pub fn until(at: Timestamp, now: Timestamp) -> String {
     if secs <= 0 { "now".to_owned() } else { format!("in {}", span(secs)) }
 }
 
+/// The same sentence without what [`ago`] and [`until`] wrote into it: for what stands longer than a minute, where the
+/// moment itself is shown beside it.
+pub fn timeless(text: &str) -> String {
+    let words: Vec<&str> = text.split(' ').collect();
+    let mut kept: Vec<String> = Vec::new();
+    let mut at = 0;
+    while at < words.len() {
+        match fleeting(&words[at..]) {
+            0 => {
+                kept.push(words[at].to_owned());
+                at += 1;
+            }
+            count => {
+                let end: String = words[at + count - 1].chars().filter(|c| matches!(c, '.' | ',' | ':' | ';')).collect();
+                if let Some(last) = kept.last_mut().filter(|_| !end.is_empty()) {
+                    *last = format!("{}{end}", last.trim_end_matches([',', ':']));
+                }
+                at += count;
+            }
+        }
+    }
+    kept.join(" ").trim_end_matches(',').to_owned()
+}
+
+/// How many of these words are a span of [`ago`] or [`until`]; 0: none.
+fn fleeting(words: &[&str]) -> usize {
+    let bare = |at: usize| words.get(at).map(|word| word.trim_end_matches(['.', ',', ':', ';']));
+    let number = |at: usize| bare(at).is_some_and(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit()));
+    let span = |at: usize| match (number(at), bare(at + 1)) {
+        (true, Some("h")) if number(at + 2) && bare(at + 3) == Some("min") => 4,
+        (true, Some("s" | "min" | "h" | "days")) => 2,
+        _ => 0,
+    };
+    match bare(0) {
+        Some("in") if span(1) > 0 => 1 + span(1),
+        Some("just") if bare(1) == Some("now") => 2,
+        _ if span(0) > 0 && bare(span(0)) == Some("ago") => span(0) + 1,
+        _ => 0,
+    }
+}
+
 /// `Sat 21 Nov 2026, 17:00 UTC`.
 pub fn when(at: Timestamp) -> String {
     at.to_zoned(TimeZone::UTC).strftime("%a %-d %b %Y, %H:%M UTC").to_string()
@@ -74,6 +115,17 @@ mod tests {
 
     fn at(secs: i64) -> Timestamp {
         Timestamp::from_second(secs).unwrap()
+    }
+
+    #[test]
+    fn whatever_moves_with_the_clock_can_be_taken_out() {
+        for secs in [0, 3, 59, 60, 3_599, 7_200, 7_500, 90_000, 200_000] {
+            for text in [ago(at(0), at(secs)), until(at(secs + 1), at(0))] {
+                assert_eq!(timeless(&format!("Next opening: Sat, {text}.")), "Next opening: Sat.", "{text}");
+                assert_eq!(timeless(&format!("It failed {text}: port 80 in use")), "It failed: port 80 in use", "{text}");
+            }
+        }
+        assert_eq!(timeless("runs 2 of 3 in production, 5 min"), "runs 2 of 3 in production, 5 min");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::text::{block, cut, cut_lines, line, plain, relative};
 use super::wire::{Embed, Field, Footer, Message, VALUE_MAX};
 use crate::view::{Card, HoldView, HostProgress, ProgressState, Stage, Tone, WaitView};
 use crate::words::discord::{Plainly, part, plainly};
+use crate::words::timeless;
 use std::collections::BTreeMap;
 use tidegate_core::ids::StackName;
 
@@ -156,16 +157,17 @@ fn approvals(card: &Card) -> String {
 fn window(card: &Card) -> String {
     let Some(window) = &card.window else { return String::new() };
     let then = window.changes_at.map(|at| format!("\n{} ({})", super::text::moment(at), relative(at))).unwrap_or_default();
-    format!("{}{then}", line(&window.words))
+    format!("{}{then}", line(&timeless(&window.words)))
 }
 
 fn waits(waits: &[WaitView]) -> String {
-    let lines: Vec<String> = waits
-        .iter()
+    // What people have to do stands under the approvals.
+    let others = waits.iter().filter(|wait| wait.code != "needs_approval");
+    let lines: Vec<String> = others
         .map(|wait| {
             let next = wait.next.map(|at| format!(" ({})", relative(at))).unwrap_or_default();
             let cleared = wait.cleared_by.as_ref().map(|words| format!(" — {}", line(words))).unwrap_or_default();
-            format!("{}{next}{cleared}", line(&wait.words))
+            format!("{}{next}{cleared}", line(&timeless(&wait.words)))
         })
         .collect();
     cut_lines(&lines, VALUE_MAX)
@@ -200,7 +202,7 @@ fn mark(state: ProgressState) -> &'static str {
 
 fn host(progress: &HostProgress) -> String {
     let steps = if progress.steps > 0 { format!(" {}/{}", progress.done, progress.steps) } else { String::new() };
-    let words = cut(&line(&progress.words), 160);
+    let words = cut(&line(&timeless(&progress.words)), 160);
     format!("{} **{}** {}{steps}: {words}", mark(progress.state), line(progress.host.as_str()), line(progress.stack.as_str()))
 }
 
@@ -220,6 +222,10 @@ fn result(card: &Card) -> String {
 
 /// For stakeholders; none: not for them.
 pub fn stakeholders(card: &Card, before: Option<&str>) -> Option<Message> {
+    // A way back brings nothing new: the message of what it left says so.
+    if card.kind != tidegate_core::lock::ReleaseKind::Release {
+        return None;
+    }
     let how = match card.stage {
         Stage::NeedsApproval => Plainly::Coming,
         Stage::Waiting | Stage::RollingOut => Plainly::Going,

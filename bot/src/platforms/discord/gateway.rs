@@ -6,9 +6,9 @@
 //! made: see `budget`.
 
 use super::budget::Budget;
-use super::health::{Health, Link};
 use super::incoming::Incoming;
 use super::rest::{Call, Rest, RestError};
+use crate::platforms::{Health, Link};
 use crate::store::{Store, StoreError};
 use crate::tips::chain;
 use jiff::{SignedDuration, Timestamp};

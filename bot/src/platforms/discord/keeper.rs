@@ -269,7 +269,9 @@ async fn stakeholders(chat: &DiscordChat, channel: u64, (card, view): (&Card, &v
 
 fn complain(what: &str, error: &PostError) {
     match error {
-        PostError::Rest(RestError::Refused { .. } | RestError::NotSent(_)) | PostError::Store(_) => {
+        // Told when it began: a channel that is left alone, or a token that was refused.
+        PostError::Rest(RestError::NotSent(_)) => tracing::debug!(error = %chain(error), "{what} is not shown on Discord"),
+        PostError::Rest(RestError::Refused { .. }) | PostError::Store(_) => {
             tracing::error!(error = %chain(error), "{what} cannot be shown on Discord; it is tried again");
         }
         PostError::Rest(RestError::Away(_)) => tracing::warn!(error = %chain(error), "{what} is late on Discord; it is tried again"),

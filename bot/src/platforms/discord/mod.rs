@@ -8,13 +8,14 @@ mod budget;
 mod card;
 mod commands;
 mod complete;
+mod doctor;
 mod gate;
 mod gateway;
-mod health;
 mod incoming;
 mod keeper;
 mod limits;
 mod news;
+mod permissions;
 mod posts;
 mod records;
 mod rest;
@@ -25,11 +26,12 @@ mod text;
 mod wire;
 mod work;
 
-pub use health::{Health, Link};
+pub use doctor::examine;
 pub use rest::{Address, DISCORD, Token, authority};
 pub use serve::NAME;
 
 use crate::handle::Asked;
+use crate::platforms::{Health, Platform};
 use crate::rooms::Doors;
 use crate::store::{Store, StoreError};
 use crate::tips::{Seen, chain};
@@ -75,6 +77,20 @@ pub struct Discord {
     pub mirror: Mirror,
     /// Told how it goes.
     pub health: Arc<Health>,
+}
+
+impl Platform for Discord {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn health(&self) -> Arc<Health> {
+        self.health.clone()
+    }
+
+    fn run(self: Box<Self>, stop: CancellationToken) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(Discord::run(*self, stop))
+    }
 }
 
 impl Discord {

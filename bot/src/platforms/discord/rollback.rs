@@ -81,23 +81,19 @@ fn choosable(picture: &Picture, stack: &StackName, target: &Target, (chosen, now
 
 fn description(question: &Question, picture: &Picture, targets: &[Target]) -> String {
     let target = targets.iter().find(|target| target.locked.release == question.to);
-    let mut lines = vec![format!("{} → {}", now_runs(question, picture), line(&then_runs(question, picture, target)))];
+    let mut lines = vec![format!("{} → {}", images(question, picture, question.from), images(question, picture, question.to))];
     lines.extend(target.map(|target| format!("Release {} was first released {}.", target.locked.release, relative(target.at))));
     lines.extend(question.reason.as_ref().map(|reason| line(reason)));
     lines.push(AFTER_GOING_BACK.to_owned());
     lines.join("\n")
 }
 
-fn now_runs(question: &Question, picture: &Picture) -> String {
-    let card = picture.cards.iter().rev().find(|card| card.release == question.from);
-    let change = card.and_then(|card| card.changes.get(&question.stack));
+/// The images that a release of the stack brought, as far as its card is remembered.
+fn images(question: &Question, picture: &Picture, release: ReleaseNumber) -> String {
+    let brought = |card: &&crate::card::Card| card.release == release && card.changes.contains_key(&question.stack);
+    let change = picture.cards.iter().rev().find(brought).and_then(|card| card.changes.get(&question.stack));
     let images: Vec<String> = change.iter().flat_map(|change| change.services.values()).filter_map(|service| service.to.clone()).collect();
-    line(&if images.is_empty() { format!("release {}", question.from) } else { images.join(", ") })
-}
-
-fn then_runs(question: &Question, picture: &Picture, target: Option<&Target>) -> String {
-    let versions = target.map(|target| versions(picture, &question.stack, target)).unwrap_or_default();
-    if versions.is_empty() { format!("release {}", question.to) } else { versions }
+    line(&if images.is_empty() { format!("release {release}") } else { images.join(", ") })
 }
 
 /// The commits of every release of the stack between the two, newest first.

@@ -16,8 +16,9 @@ pub fn escape(text: &str) -> String {
     while let Some(c) = chars.next() {
         match c {
             '\n' => safe.push('\n'),
-            c if is_trick(c) => {}
-            '\\' | '*' | '_' | '~' | '`' | '|' | '[' | ']' | '(' | ')' | '>' => {
+            // What is left out changes nothing about where a line begins.
+            c if is_trick(c) => continue,
+            '\\' | '*' | '_' | '~' | '`' | '|' | '[' | ']' | '>' => {
                 safe.push('\\');
                 safe.push(c);
             }
@@ -174,7 +175,7 @@ mod tests {
             }
             match c {
                 '\\' => escaped = true,
-                '*' | '_' | '~' | '`' | '|' | '[' | ']' | '(' | ')' | '>' => panic!("{c:?} stands bare in {safe:?}"),
+                '*' | '_' | '~' | '`' | '|' | '[' | ']' | '>' => panic!("{c:?} stands bare in {safe:?}"),
                 '<' | '@' => assert_eq!(chars.peek(), Some(&'\u{2060}'), "{safe:?}"),
                 _ => assert!(c == '\u{2060}' || c == '\n' || !is_trick(c), "{c:?} in {safe:?}"),
             }

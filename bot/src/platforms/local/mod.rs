@@ -6,6 +6,7 @@
 
 use crate::chat::{Said, Tone};
 use crate::command::{CandidateHint, Command, LINE_MAX_CHARS};
+use crate::platforms::{Health, Platform};
 use crate::request::{Ask, Reply, Request};
 use crate::store::{Store, StoreError};
 use crate::view::View;
@@ -42,6 +43,20 @@ pub struct Local {
     pub news: Arc<Notify>,
     /// Woken when something was said.
     pub said: Arc<Notify>,
+}
+
+impl Platform for Local {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn health(&self) -> Arc<Health> {
+        Arc::new(Health::up())
+    }
+
+    fn run(self: Box<Self>, stop: CancellationToken) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(Local::run(*self, stop))
+    }
 }
 
 impl Local {
