@@ -2,13 +2,17 @@
 //! again here whatever Discord suggested: what comes in is confined to nothing.
 
 use super::wire::{SlashCommand, SlashOption};
+use crate::command::when::{self, End, Minutes, Moment};
 use crate::command::{CandidateHint, Command, clean_reason};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use tidegate_core::calendar::Gated;
 use tidegate_core::ids::{EnvironmentName, ReleaseNumber, StackName};
 
 const ENVIRONMENT: SlashOption = SlashOption::suggested("environment", "Which environment");
 const STACK: SlashOption = SlashOption::suggested("stack", "Which stack");
 const RELEASE: SlashOption = SlashOption::suggested("release", "Which release");
+const HELD_STACK: SlashOption = SlashOption::suggested("stack", "Which stack; none: the whole environment");
+const UNTIL: SlashOption = SlashOption::free("until", "For 2h or 1d, or until 2027-01-02 09:00, or 09:00");
 const REASON: SlashOption = SlashOption::free("reason", "Why, for the record");
 
 /// What a slash command asks for.
@@ -78,7 +82,27 @@ pub fn all() -> Vec<SlashCommand> {
             "Go back to the last verified release, and hold the bad one",
             vec![STACK.required(), ENVIRONMENT, RELEASE, REASON],
         ),
-        SlashCommand::new("resume", "Lift the holds on a stack", vec![STACK.required(), ENVIRONMENT]),
+        SlashCommand::new("hold", "Stop new releases until somebody resumes", vec![REASON.required(), HELD_STACK, ENVIRONMENT, UNTIL]),
+        SlashCommand::new("hold", "Stop new releases until somebody resumes", vec![REASON.required(), HELD_STACK, ENVIRONMENT, UNTIL]),
+        SlashCommand::new("resume", "Lift the holds on a stack, or on the whole environment", vec![HELD_STACK, ENVIRONMENT]),
+        SlashCommand::new(
+            "freeze",
+            "No release starts in an environment until a moment",
+            vec![
+                ENVIRONMENT.required(),
+                UNTIL.required(),
+                REASON.required(),
+                SlashOption::free("from", "From when; now unless given"),
+                SlashOption::suggested("blocks", "What else it stops"),
+            ],
+        ),
+        SlashCommand::new("unfreeze", "End the freezes that were made by command", vec![ENVIRONMENT.required()]),
+        SlashCommand::new(
+            "override",
+            "Let one release that waits pass window, freeze and hold",
+            vec![ENVIRONMENT.required(), RELEASE.required(), REASON.required(), STACK, UNTIL],
+        ),
+        SlashCommand::new("calendar", "When releases may start", vec![ENVIRONMENT]),
         SlashCommand::new("runbook", "What to do when a stack is in trouble", vec![STACK.required()]),
         SlashCommand::new("help", "What can be asked", Vec::new()),
     ]
@@ -103,14 +127,69 @@ pub fn read(name: &str, options: &BTreeMap<String, String>) -> Result<Wanted, No
             let stack = stack()?.ok_or(NotRead::Missing("stack"))?;
             Wanted::RollBack { stack, environment: environment?, to: release(options)?, reason }
         }
-        "resume" => {
-            let stack = stack()?.ok_or(NotRead::Missing("stack"))?;
-            Wanted::Domain(Command::Resume { stack: Some(stack), environment: environment? })
-        }
+        "hold" | "freeze" | "override" => gate(name, options, reason.ok_or(NotRead::Missing("reason"))?)?,
+        "resume" => Wanted::Domain(Command::Resume { stack: stack()?, environment: environment? }),
+        "unfreeze" => Wanted::Domain(Command::Unfreeze { environment: environment?.ok_or(NotRead::Missing("environment"))? }),
+        "calendar" => Wanted::Domain(Command::Calendar { environment: environment? }),
         "runbook" => Wanted::Runbook { stack: stack()?.ok_or(NotRead::Missing("stack"))? },
         "help" => Wanted::Help,
         _ => return Err(NotRead::Unknown),
     })
+}
+
+/// What stops releases, or lets one pass.
+fn gate(name: &str, options: &BTreeMap<String, String>, reason: String) -> Result<Wanted, NotRead> {
+    let environment: Option<EnvironmentName> = option(options, "environment")?;
+    let (stack, until) = (option(options, "stack")?, end(options)?);
+    if name == "hold" {
+        return Ok(Wanted::Domain(Command::Hold { stack, environment, until, reason }));
+    }
+    let environment = environment.ok_or(NotRead::Missing("environment"))?;
+    Ok(Wanted::Domain(if name == "freeze" {
+        let until = until.ok_or(NotRead::Missing("until"))?;
+        Command::Freeze { environment, from: from(options)?, until, blocks: blocks(options)?, reason }
+    } else {
+        let release = release(options)?.ok_or(NotRead::Missing("release"))?;
+        Command::Override { environment, stack, release, until, reason }
+    }))
+}
+
+fn text<'a>(options: &'a BTreeMap<String, String>, name: &str) -> Option<&'a str> {
+    options.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())
+}
+
+fn bad(option: &'static str, text: &str) -> NotRead {
+    NotRead::Bad { option, value: text.chars().take(80).collect() }
+}
+
+/// `2h`, or a moment.
+fn end(options: &BTreeMap<String, String>) -> Result<Option<End>, NotRead> {
+    let Some(text) = text(options, "until") else { return Ok(None) };
+    let text = text.trim_start_matches("for ").trim_start_matches("until ").trim();
+    match Minutes::parse(text) {
+        Some(minutes) => Ok(Some(End::After(minutes))),
+        None => moment("until", text).map(|moment| Some(End::At(moment))),
+    }
+}
+
+fn from(options: &BTreeMap<String, String>) -> Result<Option<Moment>, NotRead> {
+    text(options, "from").map(|text| moment("from", text)).transpose()
+}
+
+/// All of the text, not only its beginning.
+fn moment(option: &'static str, text: &str) -> Result<Moment, NotRead> {
+    let mut words = text.split_whitespace().collect();
+    when::take(&mut words).filter(|_| words.is_empty()).ok_or_else(|| bad(option, text))
+}
+
+fn blocks(options: &BTreeMap<String, String>) -> Result<BTreeSet<Gated>, NotRead> {
+    match text(options, "blocks") {
+        None => Ok(BTreeSet::new()),
+        // Releases are stopped anyway.
+        Some("release") => Ok(BTreeSet::new()),
+        Some("rollback") => Ok([Gated::Rollback].into()),
+        Some(other) => Err(bad("blocks", other)),
+    }
 }
 
 fn option<T: std::str::FromStr>(options: &BTreeMap<String, String>, name: &'static str) -> Result<Option<T>, NotRead> {
@@ -143,8 +222,14 @@ mod tests {
 
     #[test]
     fn every_registered_command_is_read_and_keeps_to_the_limits_of_discord() {
-        let given =
-            options(&[("stack", "shop"), ("environment", "production"), ("release", "3"), ("reason", "broken"), ("commit", "abcdef0")]);
+        let given = options(&[
+            ("stack", "shop"),
+            ("environment", "production"),
+            ("release", "3"),
+            ("reason", "broken"),
+            ("commit", "abcdef0"),
+            ("until", "2h"),
+        ]);
         let mut total = 0;
         for command in all() {
             assert!(read(command.name, &given).is_ok(), "{}", command.name);
@@ -164,6 +249,11 @@ mod tests {
         assert_eq!(read("deploy", &options(&[])), Err(NotRead::Unknown));
         assert_eq!(read("rollback", &options(&[])), Err(NotRead::Missing("stack")));
         assert_eq!(read("reject", &options(&[("reason", " \u{202e} ")])), Err(NotRead::Missing("reason")));
+        for (name, value) in [("until", "soon"), ("until", "2h or so"), ("from", "never"), ("blocks", "everything")] {
+            let mut given = options(&[("environment", "production"), ("reason", "x"), ("until", "2h")]);
+            given.insert(name.into(), value.into());
+            assert!(matches!(read("freeze", &given), Err(NotRead::Bad { option, .. }) if option == name), "{name} {value}");
+        }
         for (name, value) in [("stack", "../../etc"), ("environment", "a b"), ("release", "-1")] {
             let given = options(&[("stack", "shop"), (name, value)]);
             assert!(matches!(read("rollback", &given), Err(NotRead::Bad { option, .. }) if option == name), "{name} {value}");

@@ -31,7 +31,9 @@ pub fn choices(typing: &Typing<'_>, pictures: &[Arc<Picture>], now: Timestamp) -
         "environment" => environments(pictures, now),
         "stack" => stacks(typing.command, pictures, now),
         "release" => releases(typing, pictures, now),
-        "host" => hosts(pictures, now),
+        "blocks" => {
+            vec![choice("release", &["new releases".to_owned()]), choice("rollback", &["new releases, and going back too".to_owned()])]
+        }
         _ => Vec::new(),
     };
     let typed = typing.typed.trim().to_lowercase();
@@ -141,10 +143,4 @@ fn newest(picture: &Picture, now: Timestamp) -> Vec<Choice> {
         choice(&line.release.to_string(), &[stacks, words::ago(line.at, now), people.join(", ")])
     };
     picture.history.lines(RELEASES_MAX).into_iter().map(of).collect()
-}
-
-fn hosts(pictures: &[Arc<Picture>], now: Timestamp) -> Vec<Choice> {
-    let rows = pictures.iter().flat_map(|picture| picture.hosts.values().map(move |row| (picture, row)));
-    rows.map(|(picture, row)| choice(row.host.as_str(), &[picture.name.to_string(), format!("heard {}", words::ago(row.heard_at, now))]))
-        .collect()
 }

@@ -220,7 +220,11 @@ impl Desk {
         let changes = match &ask {
             Ask::Line(_) => true,
             Ask::Command { command, .. } => {
-                !matches!(command, Command::Status { .. } | Command::Why { .. } | Command::History { .. } | Command::Help)
+                let asks = matches!(
+                    command,
+                    Command::Status { .. } | Command::Why { .. } | Command::History { .. } | Command::Calendar { .. } | Command::Help
+                );
+                !asks
             }
         };
         if changes {
@@ -364,7 +368,7 @@ fn shaped(reply: &Reply) -> Answer {
         Tone::Bad => Some(0x00da_373c),
         Tone::Plain => None,
     };
-    let is_table = matches!(reply.outcome, Outcome::Status(_) | Outcome::History(_));
+    let is_table = matches!(reply.outcome, Outcome::Status(_) | Outcome::History(_) | Outcome::Calendar(_));
     let description = if is_table { block(&text::cut(&reply.words, DESCRIPTION_MAX - 20)) } else { escape(&reply.words) };
     let message = Message::embed(Embed { description, color, ..Embed::default() });
     let public = match &reply.outcome {
