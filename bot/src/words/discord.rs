@@ -101,6 +101,13 @@ pub fn going_back(asked: &GoingBack<'_>) -> String {
 /// What follows from going back.
 pub const AFTER_GOING_BACK: &str = "What is left is held: merging it again does not bring it back, a different content does.";
 
+/// Jobs ran with the releases that would be undone.
+pub fn job_between(jobs: &str) -> String {
+    format!(
+        "A job stands between ({jobs}): it ran for what would be undone, and going back does not undo what it did, such as a migration of data."
+    )
+}
+
 /// The state moved on between the question and the answer.
 pub fn moved_on(stack: &str, environment: &str, shown: &str, now: &str) -> String {
     format!(
@@ -151,6 +158,8 @@ pub mod part {
     pub const ROLLOUT: &str = "Rollout";
     /// How it ended.
     pub const RESULT: &str = "Result";
+    /// What cannot be undone.
+    pub const WARNING: &str = "Look first";
     /// What would be undone.
     pub const UNDONE: &str = "Undone by it";
 }

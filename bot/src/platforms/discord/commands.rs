@@ -83,7 +83,6 @@ pub fn all() -> Vec<SlashCommand> {
             vec![STACK.required(), ENVIRONMENT, RELEASE, REASON],
         ),
         SlashCommand::new("hold", "Stop new releases until somebody resumes", vec![REASON.required(), HELD_STACK, ENVIRONMENT, UNTIL]),
-        SlashCommand::new("hold", "Stop new releases until somebody resumes", vec![REASON.required(), HELD_STACK, ENVIRONMENT, UNTIL]),
         SlashCommand::new("resume", "Lift the holds on a stack, or on the whole environment", vec![HELD_STACK, ENVIRONMENT]),
         SlashCommand::new(
             "freeze",
@@ -230,6 +229,8 @@ mod tests {
             ("commit", "abcdef0"),
             ("until", "2h"),
         ]);
+        let names: BTreeSet<&str> = all().iter().map(|command| command.name).collect();
+        assert_eq!(names.len(), all().len(), "a name stands once");
         let mut total = 0;
         for command in all() {
             assert!(read(command.name, &given).is_ok(), "{}", command.name);

@@ -1,7 +1,7 @@
 //! Where the messages of a release are: one for each audience, remembered in the store, edited in place. A message that
 //! Discord lets nobody edit any more is continued by a new one that links back; one that somebody deleted is made anew.
 
-use super::rest::{Call, Rest, RestError, code};
+use super::rest::{Call, Rest, RestError, THREADS, code};
 use super::text::cut;
 use super::wire::{Message, THREAD_NAME_MAX};
 use crate::store::{Store, StoreError};
@@ -11,12 +11,16 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Releases whose messages are remembered.
 const POSTS_MAX: u32 = 2_000;
 const SPACE: &str = "discord.posts";
 /// A thread is put away after so many minutes of silence.
 const ARCHIVE_AFTER_MINS: u32 = 1_440;
+
+/// Where threads may not be begun it is tried again after this.
+const NO_THREADS: Duration = Duration::from_secs(600);
 
 /// A message of ours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,13 +80,15 @@ pub struct Posts {
     rest: Arc<Rest>,
     store: Store,
     known: BTreeMap<String, Post>,
+    /// Threads may not be begun; not tried before this.
+    no_threads_until: Option<Instant>,
 }
 
 impl Posts {
     /// With what the store remembers.
     pub async fn open(rest: Arc<Rest>, store: Store) -> Result<Posts, StoreError> {
         let known = store.all_kept::<Post>(SPACE).await?.into_iter().collect();
-        Ok(Posts { rest, store, known })
+        Ok(Posts { rest, store, known, no_threads_until: None })
     }
 
     /// The post of a release for an audience.
@@ -143,7 +149,17 @@ impl Posts {
         }
         let thread = match post.thread {
             Some(thread) => thread,
-            None => self.thread(&post, name).await?,
+            None if self.no_threads_until.is_some_and(|until| until > Instant::now()) => return Ok(()),
+            None => match self.thread(&post, name).await {
+                Ok(thread) => thread,
+                // The card says what matters; the details follow once threads are allowed.
+                Err(PostError::Rest(RestError::Refused { status: 403, message, .. })) => {
+                    tracing::error!(message, "no threads may be begun there: Create Public Threads is missing");
+                    self.no_threads_until = Some(Instant::now() + NO_THREADS);
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            },
         };
         let mut post = Post { thread: Some(thread), ..post };
         self.keep(key, post.clone()).await?;
@@ -170,7 +186,7 @@ impl Posts {
     async fn thread(&self, post: &Post, name: &str) -> Result<u64, PostError> {
         let path = format!("/channels/{}/messages/{}/threads", post.channel, post.message);
         let body = json!({"name": cut(name, THREAD_NAME_MAX), "auto_archive_duration": ARCHIVE_AFTER_MINS});
-        match self.rest.call::<Made>(Call::post("POST /threads", post.channel, path, body)).await {
+        match self.rest.call::<Made>(Call::post(THREADS, post.channel, path, body)).await {
             Ok(made) => Ok(made.id.parse().map_err(|_| RestError::Away("it names no thread".into()))?),
             // A thread has the id of the message that it hangs on.
             Err(error) if error.code() == code::HAS_THREAD => Ok(post.message),

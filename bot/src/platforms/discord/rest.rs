@@ -29,6 +29,9 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 /// As Discord wants it of its clients.
 const USER_AGENT: &str = concat!("DiscordBot (https://github.com/tidegate, ", env!("CARGO_PKG_VERSION"), ") tidegate-bot");
 
+/// The route that begins a thread on a message.
+pub const THREADS: &str = "POST /threads";
+
 /// Discord's codes that mean something here.
 pub mod code {
     /// The message is gone.
@@ -390,7 +393,9 @@ impl Rest {
             self.halt();
             tracing::error!("Discord refuses the token: nothing more is sent with it until the bot starts with another one");
         }
-        if status == 403 && call.kind == Kind::Bot && call.major != 0 && self.limits().quarantine(call.major, now) {
+        // A thread that may not be begun says nothing about the channel's messages.
+        let is_about_channel = call.major != 0 && call.route != THREADS;
+        if status == 403 && call.kind == Kind::Bot && is_about_channel && self.limits().quarantine(call.major, now) {
             tracing::error!(
                 channel = call.major,
                 code = said.code,

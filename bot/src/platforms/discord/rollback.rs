@@ -5,15 +5,18 @@ use super::complete::versions;
 use super::records::{Act, Record, Records};
 use super::text::{cut, cut_lines, line, plain, relative};
 use super::wire::{CHOICE_MAX, CHOICES_MAX, Choosable, Component, Embed, Field, Look, Message, Row, VALUE_MAX};
+use crate::card::Card;
 use crate::history::Target;
 use crate::room::Picture;
 use crate::store::StoreError;
 use crate::words::{
     self,
-    discord::{AFTER_GOING_BACK, GoingBack, going_back, label, part},
+    discord::{self as said, AFTER_GOING_BACK, GoingBack, going_back, label, part},
 };
 use jiff::{SignedDuration, Timestamp};
-use tidegate_core::ids::{EnvironmentName, ReleaseNumber, StackName};
+use std::collections::BTreeSet;
+use tidegate_core::compose::Condition;
+use tidegate_core::ids::{EnvironmentName, ReleaseNumber, ServiceName, StackName};
 
 /// A question is answered within this.
 const QUESTION_HOLDS: SignedDuration = SignedDuration::from_mins(10);
@@ -66,7 +69,10 @@ pub async fn message(question: &Question, picture: &Picture, records: &Records, 
         title: line(&going_back(&asked)),
         description: description(question, picture, &targets),
         color: Some(0x00da_373c),
-        fields: vec![Field { name: part::UNDONE.to_owned(), value: undone(question, picture), inline: false }],
+        fields: vec![
+            Field { name: part::WARNING.to_owned(), value: warning(question, picture), inline: false },
+            Field { name: part::UNDONE.to_owned(), value: undone(question, picture), inline: false },
+        ],
         footer: None,
     };
     Ok(Message { components: rows, ..Message::embed(embed) })
@@ -96,11 +102,33 @@ fn images(question: &Question, picture: &Picture, release: ReleaseNumber) -> Str
     line(&if images.is_empty() { format!("release {release}") } else { images.join(", ") })
 }
 
+/// The releases of the stack that would be undone, newest first.
+fn between<'a>(question: &'a Question, picture: &'a Picture) -> impl Iterator<Item = &'a Card> {
+    let is_between = |number: ReleaseNumber| number > question.to && number <= question.from;
+    picture.cards.iter().rev().filter(move |card| is_between(card.release) && card.contents.contains_key(&question.stack))
+}
+
+/// What going back cannot undo: a job, such as a migration, that a release between changed and that ran once for it.
+fn warning(question: &Question, picture: &Picture) -> String {
+    let Some(model) = picture.locked.as_ref().and_then(|locked| locked.models.get(&question.stack)) else { return String::new() };
+    let conditions = model.services.values().flat_map(|service| &service.depends_on);
+    let jobs: BTreeSet<&ServiceName> = conditions
+        .filter(|(_, dependency)| dependency.condition == Condition::ServiceCompletedSuccessfully)
+        .map(|(name, _)| name)
+        .collect();
+    let changed = between(question, picture).filter_map(|card| card.changes.get(&question.stack)).flat_map(|change| change.services.keys());
+    let ran: BTreeSet<&ServiceName> = changed.filter(|service| jobs.contains(service)).collect();
+    if ran.is_empty() {
+        return String::new();
+    }
+    let names: Vec<&str> = ran.into_iter().map(ServiceName::as_str).collect();
+    line(&said::job_between(&names.join(", ")))
+}
+
 /// The commits of every release of the stack between the two, newest first.
 fn undone(question: &Question, picture: &Picture) -> String {
-    let between = |number: ReleaseNumber| number > question.to && number <= question.from;
-    let cards = picture.cards.iter().rev().filter(|card| between(card.release) && card.contents.contains_key(&question.stack));
-    let mut seen = std::collections::BTreeSet::new();
+    let cards = between(question, picture);
+    let mut seen = BTreeSet::new();
     let commits: Vec<_> = cards.flat_map(|card| &card.commits).filter(|commit| seen.insert(commit.commit.clone())).collect();
     let mut lines: Vec<String> = commits
         .iter()

@@ -91,7 +91,7 @@ impl Desk {
                 match place {
                     Ok(_place) => desk.serve(one).await,
                     Err(_) => {
-                        desk.ack(&one, private(said::BUSY)).await;
+                        desk.ack(&one, busy(&one)).await;
                     }
                 }
             });
@@ -126,7 +126,7 @@ impl Desk {
             _ => Step::Refused(private(&words), words),
         };
         let Some(chat) = self.chat() else { return refused(said::elsewhere(Elsewhere::NoRoom).to_owned()) };
-        let Some(me) = self.me().await else { return Step::Done(private(said::BUSY)) };
+        let Some(me) = self.me().await else { return Step::Done(busy(incoming)) };
         let user = match gate::pass(incoming, &chat, me) {
             Ok(user) => user,
             Err(why) => return refused(said::elsewhere(elsewhere(why)).to_owned()),
@@ -264,6 +264,14 @@ pub(super) enum Planned {
 /// The person's identity on this platform.
 pub(super) fn actor(user: u64) -> Actor {
     Actor { platform: NAME.to_owned(), user: user.to_string() }
+}
+
+/// Too much at once; whoever types gets no suggestions.
+fn busy(incoming: &Incoming) -> Ack {
+    match incoming.what {
+        What::Complete { .. } => Ack::Choices(Vec::new()),
+        _ => private(said::BUSY),
+    }
 }
 
 fn private(words: &str) -> Ack {

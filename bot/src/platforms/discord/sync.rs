@@ -11,7 +11,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -50,15 +50,17 @@ impl Sync {
     /// Works until told to stop.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut done = None;
+        let mut not_before = Instant::now();
         loop {
             let wanted = self.wanted();
-            let mut pause = Duration::from_secs(3_600);
-            if let Some((me, guild)) = wanted.filter(|wanted| Some(*wanted) != done) {
+            // Every look at the branch comes by here: a failure is not tried again with each of them.
+            let due = not_before <= Instant::now();
+            if let Some((me, guild)) = wanted.filter(|wanted| due && Some(*wanted) != done) {
                 match self.register(me, guild).await {
                     Ok(()) => done = wanted,
                     Err(error) => {
                         tracing::error!(error = %chain(&error), guild, "the commands cannot be registered; `tidegate-bot doctor` says what is missing");
-                        pause = RETRY;
+                        not_before = Instant::now() + RETRY;
                     }
                 }
             }
@@ -66,7 +68,7 @@ impl Sync {
                 () = stop.cancelled() => return,
                 changed = self.identity.changed() => if changed.is_err() { return },
                 changed = self.seen.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(RETRY) => {}
             }
         }
     }
