@@ -301,6 +301,10 @@ ${BOLD}It runs. Now it is your turn.${PLAIN}
 
       $TIDEGATE rollback shop --config $PRODUCTION_CONFIG
 
+  ${BOLD}Not now:${PLAIN} say ${BOLD}freeze production for 2h the books are closed${PLAIN}, release something, and see it wait;
+  ${BOLD}override production release NUMBER the fix${PLAIN} lets that one pass, ${BOLD}unfreeze production${PLAIN} ends it. The calendar
+  is at $PAGE/calendar, and as a feed at $PAGE/calendar/production.ics
+
   ${BOLD}Ask why:${PLAIN}
 
       $TIDEGATE status --config $PRODUCTION_CONFIG

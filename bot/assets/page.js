@@ -45,9 +45,40 @@
     if (have.isEqualNode(want)) return;
     if (have.nodeName !== want.nodeName || have.id !== want.id) return keepFocus(have, () => have.replaceWith(copy(want)));
     if (have.nodeType !== Node.ELEMENT_NODE) return void (have.nodeValue = want.nodeValue);
+    // What the script itself writes into a moment stays, as long as it is the same moment.
+    if (isOurs(have) && have.dateTime === want.dateTime) return;
     attributes(have, want);
     children(have, want);
   };
+
+  // Moments in the reader's own time, and countdowns. Without this they are shown as the server wrote them.
+  const isOurs = (node) => node.localName === "time" && (node.hasAttribute("data-countdown") || node.hasAttribute("data-local"));
+  const own = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
+  const clockOnly = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+  const left = (secs) => {
+    if (secs <= 0) return "now";
+    const [days, hours, minutes] = [Math.floor(secs / 86400), Math.floor(secs / 3600) % 24, Math.floor(secs / 60) % 60];
+    const parts = [days && `${days} d`, (days || hours) && `${hours} h`, `${minutes} min`, !days && `${secs % 60} s`];
+    return `in ${parts.filter(Boolean).join(" ")}`;
+  };
+  const tick = () => {
+    for (const time of document.querySelectorAll("time[data-countdown]")) {
+      time.textContent = left(Math.round((Date.parse(time.dateTime) - Date.now()) / 1000));
+    }
+    for (const time of document.querySelectorAll("time[data-local]:not([data-shown])")) {
+      const isShort = /^\d\d:\d\d$/.test(time.textContent);
+      const at = new Date(time.dateTime);
+      time.title = `${time.textContent} there, ${time.title}`;
+      time.textContent = (isShort ? clockOnly : own).format(at);
+      time.dataset.shown = "";
+    }
+    for (const note of document.querySelectorAll("[data-zone-note]:not([data-shown])")) {
+      note.textContent = note.dataset.zoneNote + Intl.DateTimeFormat().resolvedOptions().timeZone + ".";
+      note.dataset.shown = "";
+    }
+  };
+  setInterval(tick, 1000);
+  tick();
 
   const listen = () => {
     const source = new EventSource("/live");
@@ -108,5 +139,5 @@
     outcome.replaceChildren();
     history.replaceState(null, "", "/");
   });
-  listen();
+  if (document.getElementById("releases")) listen();
 })();

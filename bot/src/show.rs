@@ -6,6 +6,7 @@ pub use cards::view_of as card_view;
 
 use crate::answers::{self, is_silent};
 use crate::chat::{Said, Tone};
+use crate::moments;
 use crate::platforms::local;
 use crate::request::WaitLine;
 use crate::room::Picture;
@@ -13,8 +14,8 @@ use crate::rooms::Doors;
 use crate::store::{Activity, Store};
 use crate::tips::{Seen, chain};
 use crate::view::{
-    self, ActivityLine, ChatLine, ChatPerson, CommitLine, ConsoleView, EnvironmentView, HoldView, HostView, SourceView, Speaker, Trouble,
-    View, WaitView, WindowState, WindowView,
+    self, ActivityLine, CalendarView, ChatLine, ChatPerson, CommitLine, ConsoleView, EnvironmentView, HoldView, HostView, SourceView,
+    Speaker, Trouble, View, WaitView, WindowState, WindowView,
 };
 use crate::words;
 use jiff::Timestamp;
@@ -154,9 +155,21 @@ fn environment(picture: &Picture, now: Timestamp) -> EnvironmentView {
         name: picture.name.clone(),
         release: picture.lock().map(|lock| lock.release),
         window: window(picture, now),
+        calendar: calendar(picture, now),
         holds,
         hosts: hosts(picture, now),
     }
+}
+
+fn calendar(picture: &Picture, now: Timestamp) -> Option<CalendarView> {
+    let standing = picture.standing()?;
+    let next_start = standing.calendar.decide(now).next_start;
+    Some(CalendarView {
+        zone: moments::zone(&standing.calendar),
+        planned: answers::planned(picture, next_start, now),
+        overrides: standing.overrides.into_iter().filter(|given| given.is_in_force(now)).collect(),
+        rules: standing.calendar,
+    })
 }
 
 /// A hold as it is shown.

@@ -5,12 +5,14 @@
 //! Lists come in the order in which they are shown.
 
 pub use crate::chat::Tone;
+use crate::request::Planned;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use tidegate_core::calendar::Calendar;
 use tidegate_core::events::{HostStatus, ServiceStatus};
 use tidegate_core::ids::{CommitId, EnvironmentName, HostName, PersonName, ReleaseNumber, ServiceName, StackName};
-use tidegate_core::lock::ReleaseKind;
+use tidegate_core::lock::{Override, ReleaseKind};
 
 /// Everything the page shows at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -96,10 +98,26 @@ pub struct EnvironmentView {
     pub release: Option<ReleaseNumber>,
     /// What its calendar says now.
     pub window: WindowView,
+    /// Its calendar; none: not read yet.
+    pub calendar: Option<CalendarView>,
     /// Its holds.
     pub holds: Vec<HoldView>,
     /// Its hosts, by name.
     pub hosts: Vec<HostView>,
+}
+
+/// A calendar, with what is planned by it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CalendarView {
+    /// Windows and freezes, of the file and of the lock: months and the feed are made from them when they are asked for.
+    #[serde(skip)]
+    pub rules: Calendar,
+    /// The zone in which the environment is spoken of.
+    pub zone: String,
+    /// What waits to start.
+    pub planned: Vec<Planned>,
+    /// Overrides in force.
+    pub overrides: Vec<Override>,
 }
 
 /// What a calendar says.
@@ -125,6 +143,13 @@ pub enum WindowState {
     Closed,
     /// A freeze is in force.
     Frozen,
+}
+
+impl WindowState {
+    /// May nothing start?
+    pub fn is_shut(self) -> bool {
+        self != WindowState::Open
+    }
 }
 
 /// A hold.

@@ -128,7 +128,7 @@ async fn approving_without_a_script_leads_back_to_the_page_with_the_outcome() {
     assert!(html.contains("<p>Approved; waits for the window <code>weekdays</code>.</p>"), "{html}");
     assert!(!html.contains("Approve production release 41"), "the button is gone");
     let (_, later) = world.get("/?outcome=00000000000000000000000000000000").await;
-    assert!(!later.contains("class=\"outcome"), "a made-up link shows nothing");
+    assert!(later.contains("<div id=\"outcome\" role=\"status\"></div>"), "a made-up link shows nothing");
 }
 
 #[tokio::test]
@@ -351,5 +351,65 @@ async fn five_thousand_hosts_stay_one_readable_page() {
     assert!(html.len() < 400_000, "{} bytes", html.len());
     for shown in ["5000 hosts, 1 silent or in trouble", "10000/10000", "and 4940 more hosts", "web-4999"] {
         assert!(html.contains(shown), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn the_calendar_shows_a_month_and_a_list_without_a_script() {
+    let world = world(sample::view(now()));
+    let (status, html) = world.get("/calendar?month=2026-11").await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(html.matches("<span class=\"day\">").count(), 30, "every day of the month");
+    for part in [
+        "November 2026",
+        "Days of Europe/Berlin",
+        "The shelves are counted &amp; nothing may move",
+        "frozen all day",
+        "release 41 (shop) needs approval, then may start",
+        "href=\"/calendar/production.ics\"",
+        "href=\"/calendar?month=2026-12\"",
+    ] {
+        assert!(html.contains(part), "{part}\n{html}");
+    }
+    assert!(!html.contains("style="), "the content security policy forbids styles in elements");
+    let (status, html) = world.get("/calendar?month=%3Cscript%3E").await;
+    assert!(status == StatusCode::OK && !html.contains("<script>"), "what is no month is this one");
+}
+
+#[tokio::test]
+async fn the_feed_can_be_subscribed_to_and_asking_again_costs_nothing() {
+    let world = world(sample::view(now()));
+    let ask = async |path: &str, header: Option<(&str, &str)>| {
+        let request = Request::get(path).header("host", HOST);
+        let request = header.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+        world.send(request.body(Body::empty()).unwrap()).await
+    };
+    let first = ask("/calendar/production.ics", None).await;
+    assert_eq!(first.headers()[header::CONTENT_TYPE], "text/calendar; charset=utf-8");
+    let header = |name: header::HeaderName| first.headers()[name].to_str().unwrap().to_owned();
+    let (tag, modified) = (header(header::ETAG), header(header::LAST_MODIFIED));
+    let feed = text(first).await;
+    assert!(
+        feed.starts_with("BEGIN:VCALENDAR\r\n") && feed.contains("REFRESH-INTERVAL") && feed.contains("frozen (stocktaking)"),
+        "{feed}"
+    );
+    for known in [("if-none-match", tag.as_str()), ("if-modified-since", modified.as_str())] {
+        let again = ask("/calendar/production.ics", Some(known)).await;
+        assert_eq!(
+            (again.status(), again.headers()[header::ETAG].to_str().unwrap()),
+            (StatusCode::NOT_MODIFIED, tag.as_str()),
+            "{known:?}"
+        );
+        assert_eq!(text(again).await, "");
+    }
+    // Another freeze is another feed; what was there keeps its id.
+    let mut view = View::clone(&world.view.borrow());
+    view.environments[1].calendar = view.environments[0].calendar.clone();
+    world.view.send_replace(Arc::new(view));
+    let changed = ask("/calendar/production.ics", Some(("if-none-match", &tag))).await;
+    assert_eq!(changed.status(), StatusCode::OK);
+    assert_ne!(changed.headers()[header::ETAG].to_str().unwrap(), tag);
+    for nothing in ["/calendar/production", "/calendar/nowhere.ics", "/calendar/..%2Fx.ics"] {
+        assert_eq!(ask(nothing, None).await.status(), StatusCode::NOT_FOUND, "{nothing}");
     }
 }

@@ -3,8 +3,9 @@
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use tidegate_bot::command::Command;
-use tidegate_bot::request::{Ask, CandidateRef, Committed, Outcome, Reply, Request};
+use tidegate_bot::request::{Ask, CandidateRef, Committed, Outcome, Planned, PlannedState, Reply, Request};
 use tidegate_bot::view::*;
+use tidegate_core::calendar::{Calendar, RawCalendar, RawFreeze, RawWindow, RawWindows, Zones};
 use tidegate_core::events::ServiceStatus;
 use tidegate_core::ids::{CommitId, ContentId, ReleaseNumber};
 use tidegate_core::lock::ReleaseKind;
@@ -116,9 +117,42 @@ fn staging(now: Timestamp) -> EnvironmentView {
         name: id("staging"),
         release: Some(ReleaseNumber(12)),
         window: WindowView { state: WindowState::Open, words: "always open".into(), changes_at: None },
+        calendar: Some(calendar(RawCalendar::default(), Vec::new())),
         holds: vec![hold],
         hosts: vec![host("stage-1", before(now, 3), vec![("shop", shop), ("search", search)])],
     }
+}
+
+fn calendar(raw: RawCalendar, planned: Vec<Planned>) -> CalendarView {
+    let rules = Calendar::new(&raw, &Zones::bundled()).unwrap_or_default();
+    let zone = if raw.windows == RawWindows::Absent { "UTC" } else { "Europe/Berlin" };
+    CalendarView { rules, zone: zone.into(), planned, overrides: Vec::new() }
+}
+
+fn office_hours(now: Timestamp) -> CalendarView {
+    let window = |cron: &str, duration: &str| RawWindow {
+        cron: Some(cron.into()),
+        duration: Some(duration.into()),
+        tz: Some("Europe/Berlin".into()),
+        ..RawWindow::default()
+    };
+    let day = |days: i64| Some(before(now, -days * 24 * 3_600).strftime("%Y-%m-%dT00:00").to_string());
+    let freeze = RawFreeze {
+        name: Some("stocktaking".into()),
+        reason: Some("The shelves are counted & nothing may move".into()),
+        from: day(3),
+        until: day(6),
+        tz: Some("Europe/Berlin".into()),
+        ..RawFreeze::default()
+    };
+    let windows = RawWindows::List(vec![window("0 9 * * MON-THU", "7h30m"), window("0 22 * * SAT", "8h")]);
+    let planned = Planned {
+        release: ReleaseNumber(41),
+        stacks: vec![id("shop")],
+        state: PlannedState::NeedsApproval,
+        starts_at: Some(before(now, -3 * 3_600)),
+    };
+    calendar(RawCalendar { windows, freezes: vec![freeze], cutoff: Some("30m".into()) }, vec![planned])
 }
 
 fn production(now: Timestamp) -> EnvironmentView {
@@ -145,6 +179,7 @@ fn production(now: Timestamp) -> EnvironmentView {
             words: "closed, opens at 15:00 (weekdays)".into(),
             changes_at: Some(before(now, -3 * 3_600)),
         },
+        calendar: Some(office_hours(now)),
         holds: Vec::new(),
         hosts: vec![
             host("web-1", before(now, 5), vec![("shop", shop(2)), ("billing", billing(Health::Healthy))]),
@@ -214,7 +249,11 @@ pub fn candidate(now: Timestamp) -> Card {
     card.commits_not_listed = 3;
     card.authors = vec!["Alice Example".into(), "Bob Example".into()];
     card.approvals = ApprovalsView { needed: 1, given: Vec::new(), missing: Some("Carol may approve.".into()) };
-    card.window = Some(WindowView { state: WindowState::Closed, words: "would go out at 15:00 (weekdays)".into(), changes_at: None });
+    card.window = Some(WindowView {
+        state: WindowState::Closed,
+        words: "would go out at 15:00 (weekdays)".into(),
+        changes_at: Some(before(now, -3 * 3_600)),
+    });
     card.timeline = vec![entry(before(now, 390), "Tidegate", "found this candidate", Tone::Plain)];
     card.actions.decide = Decide::Asked;
     card

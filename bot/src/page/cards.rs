@@ -5,6 +5,7 @@ use super::{time, waits, words};
 use crate::command::REASON_MAX_CHARS;
 use crate::view::{
     Card, CommitLine, Decide, HostProgress, ResultView, RollbackChoice, ServiceChange, StackChange, Stage, TimelineEntry, View,
+    WindowState, WindowView,
 };
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -62,7 +63,7 @@ fn card(view: &View, card: &Card, id: &str, now: Timestamp) -> Markup {
 
 fn body(card: &Card, now: Timestamp) -> Markup {
     html! {
-        (origin(card))
+        (origin(card, now))
         @if let Some(result) = &card.result { (self::result(result)) }
         @if !card.waits.is_empty() { ul.card-waits { @for wait in &card.waits { li { (waits::short(wait, now)) } } } }
         @for change in &card.changes { (self::change(change)) }
@@ -86,16 +87,22 @@ fn in_short(changes: &[StackChange]) -> String {
     if changes.is_empty() { "What it was".to_owned() } else { changes.iter().map(stack).collect::<Vec<_>>().join("; ") }
 }
 
-fn origin(card: &Card) -> Markup {
+fn origin(card: &Card, now: Timestamp) -> Markup {
     html! {
         p.detail {
             span { "commit " (commit(&card.commit)) }
             @if !card.authors.is_empty() { span { "by " (card.authors.join(", ")) } }
             @if let Some(by) = &card.requested_by { span { "asked for by " (by) } }
             @if let Some(reason) = &card.reason { span { "reason: " (reason) } }
-            @if let Some(window) = &card.window { (parts::window(window)) }
+            @if let Some(window) = &card.window { (parts::window(window)) (opening(window, now)) }
         }
     }
+}
+
+/// Counts down to the next opening while nothing may start.
+fn opening(window: &WindowView, now: Timestamp) -> Markup {
+    let at = window.changes_at.filter(|at| window.state.is_shut() && window.state != WindowState::Closing && *at > now);
+    html! { @if let Some(at) = at { (time::countdown(at, now)) } }
 }
 
 fn result(result: &ResultView) -> Markup {

@@ -22,6 +22,35 @@ pub struct Document<'a> {
 /// The whole document.
 pub fn document(page: &Document<'_>) -> Markup {
     let view = page.view;
+    self::page(
+        "Tidegate",
+        html! {
+            header.top {
+                h1 { (icon("tide")) "Tidegate" }
+                (source(view, page.now))
+                nav aria-label="Pages" { a href="/calendar" { "Calendar" } }
+                (freshness(page))
+                @if let Some(console) = &view.console { (console::who_you_are(console, page.speaker)) }
+            }
+            (outcome_region(page.outcome.as_ref()))
+            main #main {
+                (waits::section(view, page.now))
+                (fleet::section(view, page.now))
+                div.columns {
+                    (cards::section(view, page.now))
+                    div.side {
+                        @if let Some(console) = &view.console { (console::section(console, page.speaker)) }
+                        (activity::section(view, page.now))
+                    }
+                }
+            }
+            footer { "All authority travels through git. What you see here is what the bot knows; the hosts decide for themselves." }
+        },
+    )
+}
+
+/// What every document has around its own.
+pub fn page(title: &str, body: Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -29,33 +58,15 @@ pub fn document(page: &Document<'_>) -> Markup {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { "Tidegate" }
+                title { (title) }
                 link rel="icon" href=(assets::FAVICON);
                 link rel="stylesheet" href=(assets::style().path);
                 script src=(assets::script().path) defer {}
             }
             body {
                 (sprite())
-                a.skip href="#main" { "Skip to what waits" }
-                header.top {
-                    h1 { (icon("tide")) "Tidegate" }
-                    (source(view, page.now))
-                    (freshness(page))
-                    @if let Some(console) = &view.console { (console::who_you_are(console, page.speaker)) }
-                }
-                (outcome_region(page.outcome.as_ref()))
-                main #main {
-                    (waits::section(view, page.now))
-                    (fleet::section(view, page.now))
-                    div.columns {
-                        (cards::section(view, page.now))
-                        div.side {
-                            @if let Some(console) = &view.console { (console::section(console, page.speaker)) }
-                            (activity::section(view, page.now))
-                        }
-                    }
-                }
-                footer { "All authority travels through git. What you see here is what the bot knows; the hosts decide for themselves." }
+                a.skip href="#main" { "Skip to the content" }
+                (body)
             }
         }
     }

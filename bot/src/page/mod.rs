@@ -5,12 +5,15 @@
 
 mod activity;
 mod assets;
+mod calendar;
 mod cards;
 mod console;
 pub mod desk;
+mod feed;
 mod fleet;
 mod layout;
 mod lines;
+mod month;
 mod parts;
 mod state;
 mod time;
@@ -61,7 +64,7 @@ const PERSON_COOKIE_SECS: u64 = 365 * 24 * 3_600;
 /// The script sends this with a form, to get the outcome alone in place of a redirect.
 const LIVE_HEADER: &str = "tidegate-live";
 
-/// The page's routes: `/`, `/live`, `/assets/*`, the forms `/person`, `/say`, `/act`, and `/api/view` for machines.
+/// The page's routes: `/`, `/live`, `/calendar` with `/calendar/ENVIRONMENT.ics`, `/assets/*`, the forms `/person`, `/say`, `/act`, and `/api/view` for machines.
 pub fn router(page: Arc<Page>) -> Router {
     let allowed = Arc::new(page.settings.allowed_hosts.clone());
     let forms = Router::new()
@@ -73,6 +76,8 @@ pub fn router(page: Arc<Page>) -> Router {
     Router::new()
         .route("/", get(show))
         .route("/live", get(live))
+        .route("/calendar", get(show_calendar))
+        .route("/calendar/{file}", get(feed::serve))
         .route("/api/view", get(api_view))
         .route(&assets::style().path, get(|| asset(assets::style())))
         .route(&assets::script().path, get(|| asset(assets::script())))
@@ -97,6 +102,11 @@ async fn show(State(page): State<Arc<Page>>, headers: HeaderMap, query: Query<Sh
     let document = layout::Document { view: &view, speaker: speaker(&view, &headers), outcome, now: Timestamp::now() };
     let html = layout::document(&document).into_string();
     ([(CACHE_CONTROL, "no-store")], Html(html)).into_response()
+}
+
+async fn show_calendar(State(page): State<Arc<Page>>, query: Query<calendar::Asked>) -> Response {
+    let view = page.view.borrow().clone();
+    ([(CACHE_CONTROL, "no-store")], Html(calendar::document(&view, &query.0, Timestamp::now()).into_string())).into_response()
 }
 
 /// The event stream: all regions as HTML in one JSON string, newest state only.

@@ -1,6 +1,7 @@
 //! What the page's handlers share: the snapshot, the desk, the rendered regions, the outcomes of forms.
 
 use super::desk::{Answer, Desk};
+use super::feed::Feeds;
 use super::layout;
 use crate::http::guard::AllowedHosts;
 use crate::http::sse::Pace;
@@ -38,6 +39,7 @@ pub struct Page {
     pub(super) settings: Settings,
     pub(super) streams: Arc<Semaphore>,
     pub(super) outcomes: Outcomes,
+    pub(super) feeds: Feeds,
     rendered: Mutex<Option<Rendered>>,
 }
 
@@ -53,7 +55,7 @@ impl Page {
     /// A page that shows the snapshot and hands what people ask for to the desk.
     pub fn new(view: watch::Receiver<Arc<View>>, desk: Desk, settings: Settings) -> Arc<Page> {
         let streams = Arc::new(Semaphore::new(STREAMS_MAX));
-        Arc::new(Page { view, desk, settings, streams, outcomes: Outcomes::default(), rendered: Mutex::new(None) })
+        Arc::new(Page { view, desk, settings, streams, outcomes: Outcomes::default(), feeds: Feeds::default(), rendered: Mutex::new(None) })
     }
 
     pub(super) fn regions(&self, view: &Arc<View>, now: Timestamp) -> Arc<str> {

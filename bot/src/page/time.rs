@@ -25,6 +25,22 @@ pub fn clock(at: Timestamp) -> Markup {
     html! { time datetime=(seconds(at)) title=(absolute(at)) { (at.strftime("%H:%M:%S")) } }
 }
 
+/// A moment as some clock shows it; the script shows it by the reader's own.
+pub fn local(at: Timestamp, shown: &str) -> Markup {
+    html! { time datetime=(seconds(at)) title=(absolute(at)) data-local { (shown) } }
+}
+
+/// Something ahead: when, and how long until then. The script counts down.
+pub fn countdown(at: Timestamp, now: Timestamp) -> Markup {
+    let secs = at.as_second().saturating_sub(now.as_second()).max(0);
+    html! {
+        span.countdown {
+            "Opens " (local(at, &at.strftime("%a %-d %b %Y, %H:%M UTC").to_string())) ", "
+            time datetime=(seconds(at)) data-countdown aria-live="off" { "in " (span(secs)) }
+        }
+    }
+}
+
 /// A moment in full, in UTC.
 pub fn absolute(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()

@@ -131,20 +131,19 @@ impl Room {
         let Some(record) = self.picture.history.release(lock.release).filter(|record| record.lock == *lock).cloned() else {
             return Ok(()); // written by hand, without our trailers: it counts, and there is nothing to tell about it
         };
+        if lock.kind == ReleaseKind::Hold {
+            let before = self.picture.history.before(lock.release).map(|before| before.lock.clone());
+            self.reconcile_hold(before.as_ref(), &record);
+        }
+        // A lock that changes only what stands beside the content has no card: the one that brought the content has.
+        let brings = |record: &&LockRecord| !matches!(record.lock.kind, ReleaseKind::Hold | ReleaseKind::Freeze | ReleaseKind::Override);
+        let Some(record) = self.picture.history.records().iter().find(brings).cloned() else { return Ok(()) };
         if self.picture.cards.iter().any(|card| card.lock_commit.as_ref() == Some(&record.commit)) {
             return Ok(());
         }
-        let before = self.picture.history.before(lock.release).map(|before| before.lock.clone());
-        match lock.kind {
-            ReleaseKind::Hold => self.reconcile_hold(before.as_ref(), &record),
-            // They change when something starts, and not what.
-            ReleaseKind::Freeze | ReleaseKind::Override => {}
-            ReleaseKind::Release | ReleaseKind::Rollback | ReleaseKind::AutomaticRollback => {
-                self.supersede(before.as_ref(), lock);
-                self.reconcile_release(before.as_ref(), &record).await?;
-            }
-        }
-        Ok(())
+        let before = self.picture.history.before(record.lock.release).map(|before| before.lock.clone());
+        self.supersede(before.as_ref(), &record.lock);
+        self.reconcile_release(before.as_ref(), &record).await
     }
 
     /// A content that failed and has no earlier release: its card says so.

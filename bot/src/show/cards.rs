@@ -222,7 +222,9 @@ fn timeline(picture: &Picture, entry: &crate::card::Entry) -> view::TimelineEntr
 
 fn actions(picture: &Picture, card: &Card, stage: view::Stage, now: Timestamp) -> Actions {
     let decide = if stage == view::Stage::NeedsApproval { Decide::Asked } else { Decide::NotAsked };
-    let is_current = picture.lock().is_some_and(|lock| lock.release == card.release) && !card.is_open();
+    // Not by the lock's number: a hold or a freeze is a lock of its own, and has no card.
+    let newest = picture.cards.iter().filter(|known| known.lock_commit.is_some()).max_by_key(|known| known.release);
+    let is_current = newest.is_some_and(|newest| newest.id == card.id) && !card.is_open();
     let stacks = if is_current { picture.stacks() } else { BTreeMap::new() };
     let rollbacks = stacks.into_keys().filter_map(|stack| {
         let targets: Vec<RollbackTarget> =

@@ -225,7 +225,7 @@ fn planned(planned: &Planned, zone: &str, now: Timestamp) -> String {
 }
 
 /// `frozen until … : reason`.
-pub fn frozen_stretch(stretch: &FrozenStretch, zone: &str) -> String {
+fn frozen_stretch(stretch: &FrozenStretch, zone: &str) -> String {
     let from = stretch.from.map(|from| format!(" from {}", time::civil(from, zone))).unwrap_or_default();
     let until = stretch.until.map_or_else(|| " until somebody ends it".to_owned(), |until| format!(" until {}", time::civil(until, zone)));
     let reason = stretch.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();

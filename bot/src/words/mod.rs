@@ -14,7 +14,6 @@ mod time;
 mod waits;
 
 pub use cards::{PENDING, RUNS_IT, entry, missing, progress, stage, target, who};
-pub use gates::frozen_stretch;
 pub use notices::{notice, tone as notice_tone};
 pub use outcomes::{outcome, tone as outcome_tone};
 pub use refusals::{not_understood, refusal, trouble};

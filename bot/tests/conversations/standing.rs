@@ -358,3 +358,28 @@ async fn the_calendar_gives_openings_as_instants_and_words_in_the_zone_of_the_wi
     assert!(json["outcome"]["detail"][1]["openings"][1]["opens"].as_str().unwrap().ends_with('Z'));
     world.stop().await;
 }
+
+#[tokio::test]
+async fn under_a_freeze_the_release_keeps_its_card_and_its_ways_back_also_when_the_store_is_lost() {
+    let mut world = released(Plan::default()).await;
+    world.merge("bob", "2").await;
+    world.release_verified("production", "2").await;
+    world.say("alice", "freeze production for 2h audit").await;
+    for round in ["as it was", "after everything was lost"] {
+        let shown = |view: &tidegate_bot::view::View| {
+            let card = view.cards.iter().find(|card| card.environment.as_str() == "production" && card.release.0 == 2);
+            card.is_some_and(|card| !card.actions.rollbacks.is_empty())
+        };
+        world.host_describes("web-1", Some(world.of("production")), None).await;
+        if round != "as it was" {
+            // What was verified before is told by the host again.
+            world.until("the card is there", || world.picture("production").cards.iter().any(|card| card.release.0 == 2)).await;
+        } else {
+            world.until(round, || shown(&world.bot().view.borrow())).await;
+            world.stop().await;
+            world.forget();
+            world.start().await;
+        }
+    }
+    world.stop().await;
+}

@@ -254,3 +254,55 @@ async fn the_page_is_readable_by_everyone_at_every_width_in_light_and_dark() -> 
     .await?;
     page.stop().await.map(drop)
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_calendar_is_readable_by_everyone_at_every_width_in_light_and_dark() -> Result<()> {
+    let page = Served::start().await?;
+    in_browser(async |browser| {
+        for scheme in [Scheme::Light, Scheme::Dark] {
+            for width in [1280, 390] {
+                browser.prefer(scheme).await?;
+                browser.width(width).await?;
+                browser.driver.goto(format!("{}calendar", page.url())).await?;
+                let counted =
+                    "/in (\\d+ h )?\\d+ min \\d+ s/.test(document.querySelector('#calendar-production [data-countdown]').textContent)";
+                browser.until(SOON, "the countdown runs", counted).await;
+                browser
+                    .until(SOON, "times are the reader's", "document.querySelector('[data-zone-note]').textContent.includes('your own')")
+                    .await;
+                let name = format!("calendar-{}-{width}", scheme.word());
+                browser.picture(&name).await?;
+                assert_eq!(browser.accessibility_violations().await?, Vec::<String>::new(), "{name}");
+                let overflow = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
+                assert_eq!(browser.script(overflow).await?, 0, "{name}: no sideways scroll");
+            }
+        }
+        Ok(())
+    })
+    .await?;
+    page.stop().await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_card_counts_down_to_its_opening_and_the_calendar_works_without_a_script() -> Result<()> {
+    let page = Served::start().await?;
+    in_browser(async |browser| {
+        browser.driver.goto(page.url()).await?;
+        until_live(&browser).await;
+        let left = "document.querySelector('article.attention [data-countdown]').textContent";
+        let before = browser.script(&format!("return {left}")).await?;
+        browser.until(SOON, "it counts down", &format!("{left} !== {before} && /\\d+ s$/.test({left})")).await;
+        browser.command("Emulation.setScriptExecutionDisabled", serde_json::json!({"value": true})).await?;
+        browser.driver.goto(page.url()).await?;
+        let plain = element(&browser, "article.attention .countdown").await?.text().await?;
+        assert!(plain.starts_with("Opens ") && plain.contains(" UTC, in "), "{plain}");
+        element(&browser, "nav a[href='/calendar']").await?.click().await?;
+        shown(&browser, "#calendar-production", "frozen from").await;
+        shown(&browser, "[data-zone-note]", "as the clock of each environment shows them").await;
+        element(&browser, "a[rel=next]").await?.click().await?;
+        shown(&browser, "#month", "staging").await;
+        browser.picture("calendar-without-script").await
+    })
+    .await?;
+    page.stop().await.map(drop)
+}
