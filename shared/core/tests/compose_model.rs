@@ -155,13 +155,14 @@ fn unique(pairs: Pairs) -> Pairs {
 prop_compose! {
     fn layer()(
         environment in pairs(), labels in pairs(), ports in of((prop::collection::btree_set(1_u16..6, 0..4), any::<bool>(), 0_u8..8)),
-        volumes in of((vec((0_u8..4, any::<bool>()), 0..4), 0_u8..8)), command in of((vec(prop::sample::select(vec!["a", "-b", "c d"]), 1..3), 0_u8..8)),
+        volumes in of((prop::collection::btree_map(0_u8..4, any::<bool>(), 0..4), 0_u8..8)), command in of((vec(prop::sample::select(vec!["a", "-b", "c d"]), 1..3), 0_u8..8)),
         dns in of((vec(1_u8..5, 1..3), any::<bool>(), 0_u8..8)), capabilities in of((vec(prop::sample::select(vec!["CHOWN", "KILL"]), 0..3), 0_u8..8)),
         restart in of((any::<bool>(), 0_u8..8)), interval in of(1_u32..9), retries in of(1_u32..9), memory in of(1_u32..9),
         networks in of((prop::collection::btree_map(prop::sample::select(vec!["front", "back"]), vec(prop::sample::select(vec!["w", "v"]), 0..2), 1..3), any::<bool>()))
     ) -> Layer {
         Layer {
-            environment, labels, volumes, command, dns, capabilities, restart, interval, retries, memory,
+            environment, labels, command, dns, capabilities, restart, interval, retries, memory,
+            volumes: volumes.map(|(volumes, how)| (volumes.into_iter().collect(), how)),
             ports: ports.map(|(ports, form, how)| (ports.into_iter().collect(), form, how)),
             networks: networks.map(|(networks, form)| (networks.into_iter().collect(), form)),
         }
