@@ -1,6 +1,6 @@
 //! Tidegate's pure core: parses, validates and decides. No clock, no I/O, no async; time and randomness are arguments.
 //!
-//! Direction of imports: ids ← findings, files ← yaml ← calendar, compose, lock, observed ← repo, desired ← plan ← events, preview.
+//! Direction of imports: ids ← findings, files ← yaml ← keys ← calendar, compose, lock, observed, trust ← repo, desired ← plan ← events, preview.
 
 pub mod calendar;
 pub mod candidate;
@@ -10,6 +10,7 @@ pub mod events;
 pub mod files;
 pub mod findings;
 pub mod ids;
+mod keys;
 pub mod lock;
 pub mod observed;
 pub mod offers;
@@ -17,4 +18,5 @@ pub mod plan;
 pub mod policy;
 pub mod preview;
 pub mod repo;
+pub mod trust;
 pub mod yaml;

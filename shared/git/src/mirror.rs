@@ -6,6 +6,7 @@ use crate::error::{self, CommitError, GitError};
 use crate::local::{self, Amount, Push, Pushed};
 use crate::network::{self, Done};
 use crate::poll::{Polled, Poller};
+use crate::range::{self, Judged};
 use crate::remote::{Address, Remote, RemoteSettings};
 use crate::snapshot::Cache;
 use crate::store::{self, Reach, Store};
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tidegate_core::files::RepoFiles;
 use tidegate_core::ids::CommitId;
+use tidegate_core::trust::TrustPolicy;
 
 /// How often a commit is made anew because somebody else's push was faster.
 const COMMIT_TRIES_MAX: u32 = 10;
@@ -183,6 +185,26 @@ impl Mirror {
         }
         let (since, tip) = (since.map(store::oid), store::oid(tip));
         self.read("reading the log", move |inner| log(&inner.store, since, tip, limit)).await
+    }
+
+    /// How far from `from` on to `to`, which must descend from it, the signer policy in the repo lets one follow.
+    pub async fn judge(&self, from: &CommitId, to: &CommitId, now: jiff::Timestamp) -> Result<Judged, GitError> {
+        self.ensure(from).await?;
+        self.ensure(to).await?;
+        let (start, end) = (store::oid(from), store::oid(to));
+        let look = move |inner: &Inner| range::judge(&inner.store, start, end, now);
+        if let Some(judged) = self.read("judging commits", look).await? {
+            return Ok(judged);
+        }
+        self.whole_history().await?;
+        self.read("judging commits", look).await?.ok_or_else(|| self.missing(from))
+    }
+
+    /// The signer policy at a commit; none: the repo has none there. The inner error says why it cannot be used.
+    pub async fn policy_at(&self, commit: &CommitId) -> Result<Option<Result<TrustPolicy, String>>, GitError> {
+        self.ensure(commit).await?;
+        let id = store::oid(commit);
+        self.read("reading the signer policy", move |inner| range::policy_at(&inner.store, id)).await
     }
 
     /// The raw bytes of a commit in the mirror, for [`crate::verify_commit`].

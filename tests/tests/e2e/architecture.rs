@@ -11,8 +11,9 @@ const CORE_LAYERS: &[&[&str]] = &[
     &["files"],
     &["findings"],
     &["yaml"],
+    &["keys"],
     &["calendar", "compose"],
-    &["observed", "lock"],
+    &["observed", "lock", "trust"],
     &["repo", "desired"],
     // What is required stands in the repo; whether it is met, with a lock's approvals, is decided after it.
     &["policy", "plan"],

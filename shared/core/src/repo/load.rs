@@ -10,6 +10,7 @@ use crate::files::RepoFiles;
 use crate::findings::{Finding, Place, has_errors, with_excerpts};
 use crate::ids::{EnvironmentName, HostName, RepoPath, StackName};
 use crate::lock::{self, Lock};
+use crate::trust;
 use crate::yaml::{Node, OWN_LIMITS, Sink, read};
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
@@ -107,8 +108,17 @@ fn raw_repo(files: &RepoFiles, sink: &mut Sink) -> Option<RawRepo> {
             Err(findings) => sink.extend(findings),
         }
     }
+    trust_file(files, sink);
     let stacks = stack_folders(files, sink);
     Some(RawRepo { settings: settings?, environments, hosts, stacks, locks, broken })
+}
+
+/// The signer policy decides nothing here, but a broken one would stop every agent that has it pinned.
+fn trust_file(files: &RepoFiles, sink: &mut Sink) {
+    let Ok(path) = trust::TRUST_FILE.parse::<RepoPath>() else { return };
+    if let Some(Err(findings)) = files.get(&path).map(|file| trust::read(&path, &file.bytes)) {
+        sink.extend(findings);
+    }
 }
 
 /// A file of ours as a tree; an empty one is an error.

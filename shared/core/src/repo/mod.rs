@@ -3,7 +3,6 @@
 mod calendar;
 mod chat;
 mod check;
-mod keys;
 mod load;
 mod model;
 mod raw;

@@ -2,11 +2,11 @@
 //! only names here; `check` looks them up.
 
 use super::chat::{self, Chat};
-use super::keys::check_public_key;
 use super::model::{ApprovalPolicy, ApprovalsRequired, BotIdentity, Person, Placement};
 use crate::calendar::{RawCalendar, RawFreeze, RawWindow, RawWindows};
 use crate::compose::duration_ms;
 use crate::ids::{EnvironmentName, PersonName, RoleName, StackName};
+use crate::keys::check_public_key;
 use crate::lock::{self, Hold, Override};
 use crate::yaml::{Fields, Key, Node, Sink, Span, Value, boolean, entries, integer, items, parsed, schema, text};
 use std::collections::{BTreeMap, BTreeSet};

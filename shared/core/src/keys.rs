@@ -11,7 +11,7 @@ const PRIVATE: &str = "it is a private key: take it out of the repo, and replace
 const KEY_BYTES: usize = 32;
 
 /// A key such as `ssh-ed25519 AAAA… comment`; the comment is dropped.
-pub(super) fn check_public_key(node: &Node, sink: &mut Sink) -> Option<String> {
+pub(crate) fn check_public_key(node: &Node, sink: &mut Sink) -> Option<String> {
     let written = text(node, sink)?;
     match public_key(written) {
         Ok(key) => Some(key),
