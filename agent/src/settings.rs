@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tidegate_core::ids::HostName;
+use tidegate_core::ids::{CommitId, HostName};
 
 /// Where the file is unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/tidegate/agent.toml";
@@ -45,7 +45,7 @@ const fn required(key: &'static str, about: &'static str) -> Setting {
 }
 
 /// Every setting.
-pub const TABLE: [Setting; 15] = [
+pub const TABLE: [Setting; 17] = [
     required("host", "This host's name: its file in the config repo is `hosts/<host>.yaml`."),
     setting(
         "state_dir",
@@ -60,6 +60,12 @@ pub const TABLE: [Setting; 15] = [
     setting("repo.ssh_key", None, "Path of the private key for `ssh://`; read-only access is enough."),
     setting("repo.ssh_host_key", None, "The server's public key (`ssh-ed25519 AAAA…`); needed with `ssh://`."),
     setting("repo.token_file", None, "Path of a file with the token for `https://`."),
+    setting(
+        "trust.commit",
+        None,
+        "The first commit that is followed, in full, where the config repo has a `trust.yaml`; `tidegate trust pin` prints it.",
+    ),
+    setting("trust.version", None, "The version of `trust.yaml` at that commit; needed with `trust.commit`."),
     setting("engine.socket", Some("/var/run/docker.sock"), "Socket of the container engine."),
     setting("bot.url", None, "Where to deliver events; without it, none are delivered."),
     setting("bot.audience", None, "The bot's name in signatures; the URL unless given. Must equal the bot's own `audience`."),
@@ -82,6 +88,8 @@ pub struct Settings {
     pub name_prefix: String,
     /// The config repo.
     pub repo: RepoSettings,
+    /// Where trust begins, if the config repo has a signer policy.
+    pub trust: Option<TrustPin>,
     /// Socket of the engine.
     pub engine_socket: PathBuf,
     /// Where events go.
@@ -105,6 +113,15 @@ pub struct RepoSettings {
     pub ssh_host_key: Option<String>,
     /// File with the token for https.
     pub token_file: Option<PathBuf>,
+}
+
+/// `[trust]`: known on the host and not taken from the branch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrustPin {
+    /// The first commit that is followed.
+    pub commit: CommitId,
+    /// The version of the signer policy there.
+    pub version: u64,
 }
 
 /// `[bot]`.
@@ -278,6 +295,7 @@ impl Values {
             self.checked("listen", |text| text.parse().map_err(|_| format!("`{text}` is not an address with port like 127.0.0.1:9180")));
         let name_prefix = self.checked("name_prefix", prefix);
         let repo = self.repo();
+        let trust = self.trust();
         let engine_socket = self.checked("engine.socket", absolute);
         let bot = self.bot();
         let stop_deadline = self.checked("timeouts.stop_secs", |text| seconds(text, 1.0, 3_600.0));
@@ -289,6 +307,7 @@ impl Values {
             listen: listen?,
             name_prefix: name_prefix?,
             repo: repo?,
+            trust,
             engine_socket: engine_socket?,
             bot,
             stop_deadline: stop_deadline?,
@@ -310,6 +329,17 @@ impl Values {
             }
         }
         Some(RepoSettings { url: url?, branch: branch?, ssh_key, ssh_host_key, token_file })
+    }
+
+    fn trust(&mut self) -> Option<TrustPin> {
+        let commit = self.checked("trust.commit", |text| CommitId::try_from(text).map_err(|error| error.to_string()));
+        let whole = |text: &str| text.parse().map_err(|_| format!("`{text}` is no version: a whole number from 1 up"));
+        let version = self.checked("trust.version", whole);
+        let (has_commit, has_version) = (self.given.contains_key("trust.commit"), self.given.contains_key("trust.version"));
+        if has_commit != has_version {
+            self.errors.push("trust.commit and trust.version are set together; `tidegate trust pin` prints both".to_owned());
+        }
+        Some(TrustPin { commit: commit?, version: version? })
     }
 
     fn bot(&mut self) -> Option<BotSettings> {

@@ -4,6 +4,7 @@ pub mod import;
 pub mod preview;
 
 use crate::driver::{Rolled, Way};
+use crate::settings::TrustPin;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::error::Error;
@@ -12,6 +13,7 @@ use tidegate_core::desired::StopFirstBecause;
 use tidegate_core::events::{Event, Outcome, ReleaseOf, Restored};
 use tidegate_core::ids::{CommitId, EnvironmentName, HostName};
 use tidegate_core::plan::{Action, OperationClass, Overridden, Reason, Step, Waiting};
+use tidegate_core::trust::{Refusal, TRUST_FILE};
 
 /// A number with its noun: `1 step`, `2 steps`.
 pub fn count(number: usize, noun: &str) -> String {
@@ -36,6 +38,45 @@ pub const NOTHING_DONE: &str = "nothing was done";
 pub const GOES_ON: &str = "the agent goes on with it by itself; `tidegate why` says what it waits for";
 /// A held removal was confirmed.
 pub const LIFTED_REMOVAL: &str = "its removal is confirmed";
+
+/// A commit does not count by the signer policy.
+pub fn trust_refused(refusal: &Refusal, good: &CommitId) -> String {
+    format!(
+        "{refusal}. Nothing after {} is followed and everything keeps running. Push a branch that goes on from {} without \
+         that commit, by somebody who may",
+        good.short(),
+        good.short()
+    )
+}
+
+/// A policy, and nothing that says where it begins.
+pub fn trust_unpinned(tip: &CommitId) -> String {
+    format!(
+        "the config repo has a {TRUST_FILE} at {}, and this agent does not know which commit to begin with. Look at the repo, \
+         and put what `tidegate trust pin` prints into the agent's settings",
+        tip.short()
+    )
+}
+
+/// The pin names a commit of another repo, or of a branch that was rewritten.
+pub fn pin_not_in_history(pin: &CommitId, tip: &CommitId) -> String {
+    format!("the branch at {} does not descend from {pin}, which the settings pin; look at both", tip.short())
+}
+
+/// The pin names a commit from before the policy.
+pub fn pin_without_policy(pin: &CommitId) -> String {
+    format!("there is no {TRUST_FILE} at {pin}, which the settings pin; pin a commit that has one")
+}
+
+/// The pinned policy is broken.
+pub fn pin_unusable(pin: &CommitId, cause: &str) -> String {
+    format!("at {pin}, which the settings pin: {cause}; pin a later commit that mends it")
+}
+
+/// The pinned version is not the one there.
+pub fn pin_version(pin: &TrustPin, version: u64) -> String {
+    format!("{TRUST_FILE} at {} has version {version}, and the settings pin {}; look at both", pin.commit.short(), pin.version)
+}
 
 /// The branch was rewritten.
 pub fn history_rewritten(tip: &CommitId, trusted: &CommitId) -> String {

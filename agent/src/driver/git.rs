@@ -3,6 +3,7 @@
 
 use super::{Driver, DriverError, FINDINGS_TOLD, GIT_ALERT_AFTER, troubles};
 use crate::backoff::{chance, jittered};
+use crate::clock::WallClock;
 use crate::config::{ConfigReader, ConfigView};
 use crate::engine::Engine;
 use crate::settings::Settings;
@@ -45,22 +46,11 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
         if trusted.as_ref() != Some(&tip) {
             tip = mirror.fetch().await?;
         }
-        match &trusted {
-            Some(trusted) if *trusted != tip && !mirror.descends(&tip, trusted).await? => {
-                let cause = words::history_rewritten(&tip, trusted);
-                self.refused_tip = Some(tip);
-                self.trouble(troubles::HISTORY_REWRITTEN, cause).await?;
-            }
-            _ => {
-                self.refused_tip = None;
-                self.recovered(troubles::HISTORY_REWRITTEN).await?;
-                self.trust(tip).await?;
-            }
-        }
+        self.follow(tip).await?;
         self.ensure_view().await
     }
 
-    async fn trust(&mut self, tip: CommitId) -> Result<(), StoreError> {
+    pub(super) async fn trust(&mut self, tip: CommitId) -> Result<(), StoreError> {
         if self.memory.trusted.as_ref() != Some(&tip) {
             self.commit(Change::at(self.parts.clock.now()).write(Write::Trusted(tip.clone()))).await?;
             self.memory.trusted = Some(tip);
@@ -86,10 +76,16 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
         if self.view.is_some() {
             return Ok(());
         }
-        if self.memory.trusted.is_none() {
-            self.memory.trusted = self.parts.mirror.local_tip().await.ok().flatten();
-        }
-        match self.ensure_view().await {
+        let looked = match (&self.memory.trusted, self.parts.mirror.local_tip().await.ok().flatten()) {
+            // The memory was lost and git is away: what was fetched before is judged like anything else.
+            (None, Some(tip)) => self.follow(tip).await,
+            _ => Ok(()),
+        };
+        let looked = match looked {
+            Ok(()) => self.ensure_view().await,
+            failed => failed,
+        };
+        match looked {
             Err(GitTrouble::Store(error)) => Err(error.into()),
             Err(GitTrouble::Git(cause)) => {
                 tracing::debug!(cause, "nothing was fetched before");
@@ -164,6 +160,7 @@ pub(super) struct Newer<'a> {
     pub(super) view: &'a ConfigView,
     pub(super) settings: &'a Settings,
     pub(super) zones: &'a Zones,
+    pub(super) clock: &'a WallClock,
 }
 
 impl Newer<'_> {
@@ -186,6 +183,9 @@ impl Newer<'_> {
     async fn differs(&self) -> Result<bool, GitTrouble> {
         let tip = self.mirror.fetch().await?;
         if !self.mirror.descends(&tip, &self.view.commit).await? {
+            return Ok(false);
+        }
+        if self.mirror.judge(&self.view.commit, &tip, self.clock.now()).await?.refused.is_some() {
             return Ok(false);
         }
         let reader = ConfigReader { mirror: self.mirror, host: &self.settings.host, zones: self.zones };

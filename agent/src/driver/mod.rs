@@ -6,6 +6,7 @@ mod board;
 mod by_hand;
 mod git;
 mod troubles;
+mod trust;
 
 pub use board::{Board, ConfigBoard, Delivery};
 pub use by_hand::{Command, REASON_MAX_BYTES, Refusal, Request, Rolled, Way, way};
@@ -89,7 +90,7 @@ pub struct Driver<E, C> {
     view: Option<ConfigView>,
     reconciler: Option<Reconciler<E>>,
     engine_watch: Option<tokio::task::JoinHandle<()>>,
-    /// A tip that was refused because it does not descend: not fetched again.
+    /// A tip that was refused: not fetched again.
     refused_tip: Option<CommitId>,
     git: Pulse,
     engine: Pulse,
@@ -240,7 +241,8 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
         let input = TurnInput { view, clock_fault, interrupt: &interrupt };
         let mut memory = std::mem::take(&mut self.memory);
         let mut pending = None;
-        let newer = git::Newer { mirror: &self.parts.mirror, view, settings: &self.parts.settings, zones: &self.zones };
+        let newer =
+            git::Newer { mirror: &self.parts.mirror, view, settings: &self.parts.settings, zones: &self.zones, clock: &self.parts.clock };
         let result = {
             let turn = reconciler.turn(&input, &mut memory);
             tokio::pin!(turn);

@@ -14,6 +14,10 @@ pub(super) const GIT_UNREACHABLE: &str = "git_unreachable";
 pub(super) const ENGINE_UNREACHABLE: &str = "engine_unreachable";
 /// The branch does not descend from what was trusted.
 pub(super) const HISTORY_REWRITTEN: &str = "history_rewritten";
+/// A commit does not count by the signer policy.
+pub(super) const TRUST_REFUSED: &str = "trust_refused";
+/// The repo has a signer policy, and no usable pin says where it begins.
+pub(super) const TRUST_UNPINNED: &str = "trust_unpinned";
 /// The host's file names another environment than before.
 pub(super) const ENVIRONMENT_CHANGED: &str = "environment_changed";
 /// The host has no file in the config repo.

@@ -7,5 +7,6 @@ mod crashes;
 mod gates;
 mod releases;
 mod surroundings;
+mod trust;
 mod way_back;
 mod world;

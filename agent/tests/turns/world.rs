@@ -46,6 +46,8 @@ pub(crate) struct World {
     pub(crate) clock: WallClock,
     author: RefCell<Mirror>,
     key: SigningKey,
+    /// What the settings pin.
+    pub(crate) pin: RefCell<Option<(CommitId, u64)>>,
 }
 
 /// A service `web` of image `app:<version>`; `more` goes below it.
@@ -79,12 +81,17 @@ impl World {
         let key = SigningKey::generate().unwrap();
         first_commit(&folder.path().join("repo.git"), files);
         let author = RefCell::new(mirror(&folder, "author").await);
-        World { engine, clock: WallClock::simulated(BEGIN.parse().unwrap()), author, key, folder }
+        World { engine, clock: WallClock::simulated(BEGIN.parse().unwrap()), author, key, folder, pin: RefCell::default() }
     }
 
     /// A commit with these files; an empty text removes one.
     pub(crate) async fn commit(&self, files: &[(&str, &str)]) -> CommitId {
-        let committer = Committer { identity: Identity::new("Bot", "bot@example.org"), key: self.key.clone() };
+        self.commit_by(&self.key, files).await
+    }
+
+    /// The same, signed by a key.
+    pub(crate) async fn commit_by(&self, key: &SigningKey, files: &[(&str, &str)]) -> CommitId {
+        let committer = Committer { identity: Identity::new("Bot", "bot@example.org"), key: key.clone() };
         let writes: BTreeMap<_, _> =
             files.iter().map(|(path, text)| (path.parse().unwrap(), (!text.is_empty()).then(|| text.as_bytes().to_vec()))).collect();
         let author = Identity::new("Alice", "alice@example.org");
@@ -159,6 +166,8 @@ impl World {
             state.display().to_string(),
             self.repo().display().to_string()
         );
+        let pin = self.pin.borrow().as_ref().map(|(commit, version)| format!("[trust]\ncommit = \"{commit}\"\nversion = {version}\n"));
+        let text = text + &pin.unwrap_or_default();
         Settings::from_parts(&text.parse().unwrap(), &BTreeMap::new()).unwrap()
     }
 
