@@ -11,9 +11,10 @@ use std::error::Error;
 use tidegate_core::calendar::{Decision, State};
 use tidegate_core::desired::StopFirstBecause;
 use tidegate_core::events::{Event, Outcome, ReleaseOf, Restored};
-use tidegate_core::ids::{CommitId, EnvironmentName, HostName};
+use tidegate_core::ids::{CommitId, EnvironmentName, HostName, PersonName, RoleName};
 use tidegate_core::plan::{Action, OperationClass, Overridden, Reason, Step, Waiting};
-use tidegate_core::trust::{Refusal, TRUST_FILE};
+use tidegate_core::trust::{Refusal, Signer, TRUST_FILE};
+use tidegate_git::Judged;
 
 /// A number with its noun: `1 step`, `2 steps`.
 pub fn count(number: usize, noun: &str) -> String {
@@ -47,6 +48,37 @@ pub fn trust_refused(refusal: &Refusal, good: &CommitId) -> String {
         good.short(),
         good.short()
     )
+}
+
+/// A signer policy to begin with.
+pub fn trust_policy(signers: &str) -> String {
+    format!(
+        "schema: 1\nversion: 1 # one more with every change of this file\nsigners:\n{signers}roles:\n  owner: {{ paths: [/] }}\n  \
+         engineer: {{ paths: [stacks/, environments/, hosts/] }}\n  bot: {{ paths: [releases/] }}\nmerges: exact # or `signed`\n"
+    )
+}
+
+/// What to do with it.
+pub const TRUST_BEGUN: &str = "Commit it as trust.yaml, signed by an owner (git config gpg.format ssh; git commit -S), push it, \
+                               and put what `tidegate trust pin` prints into the settings of every agent.";
+/// What a pin means.
+pub const TRUST_PINNED: &str = "These belong into /etc/tidegate/agent.toml. The host begins at this commit and follows only what these \
+                                signers, and those whom they name later, may change.";
+
+/// A signer in one line.
+pub fn trust_signer(name: &PersonName, signer: &Signer) -> String {
+    let roles: Vec<&str> = signer.roles.iter().map(RoleName::as_str).collect();
+    let until = signer.until.map(|until| format!(", until {}", moment(until))).unwrap_or_default();
+    format!("{name} ({}{until}): {}", roles.join(", "), signer.key)
+}
+
+/// What an agent would say of a range.
+pub fn trust_judged(judged: &Judged) -> String {
+    match (&judged.refused, judged.policy_version) {
+        (Some(refusal), _) => trust_refused(refusal, &judged.good),
+        (None, Some(version)) => format!("every commit up to {} counts; {TRUST_FILE} is at version {version} there", judged.good),
+        (None, None) => format!("there is no {TRUST_FILE} up to {}: whoever may push is followed", judged.good),
+    }
 }
 
 /// A policy, and nothing that says where it begins.

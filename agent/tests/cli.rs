@@ -121,3 +121,49 @@ fn help_completions_and_man_pages_need_no_settings() {
     let page = std::fs::read_to_string(folder.path().join("tidegate-rollback.1")).unwrap();
     assert!(page.contains("reason") && page.contains("tidegate\\-rollback"), "{page}");
 }
+
+#[test]
+fn a_signer_policy_is_begun_pinned_and_checked() {
+    let folder = folder();
+    let root = folder.path();
+    let git = |args: &[&str]| {
+        let mut git = Command::new("git");
+        for who in ["AUTHOR", "COMMITTER"] {
+            git.env(format!("GIT_{who}_NAME"), "Alice").env(format!("GIT_{who}_EMAIL"), "alice@example.org");
+        }
+        let done = git.env("GIT_CONFIG_GLOBAL", "/dev/null").current_dir(root).args(args).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap().trim().to_owned()
+    };
+    let key = tidegate_git::keys::SigningKey::generate().unwrap();
+    let keys = tempfile::tempdir().unwrap();
+    let private = keys.path().join("alice");
+    key.save(&private).unwrap();
+    write(keys.path(), "alice.pub", &key.public_openssh());
+    let owner = format!("alice={}", keys.path().join("alice.pub").display());
+    let (code, policy, _) = tidegate(&["trust", "init", "--owner", &owner]);
+    assert_eq!(code, 0);
+    git(&["init", "-q", "-b", "main"]);
+    git(&["add", "-A"]);
+    git(&["commit", "-q", "-m", "before"]);
+    let path = root.to_str().unwrap();
+    let (code, out, err) = tidegate(&["trust", "pin", path]);
+    assert!(code == 3 && out.is_empty() && err.contains("no trust.yaml"), "{err}");
+    write(root, "trust.yaml", &policy);
+    assert_eq!(tidegate(&["validate", path]).0, 0);
+    git(&["add", "-A"]);
+    git(&["commit", "-q", "-m", "begin"]);
+    let pinned = git(&["rev-parse", "HEAD"]);
+    let (code, out, err) = tidegate(&["trust", "pin", path]);
+    assert_eq!((code, out.as_str()), (0, format!("[trust]\ncommit = \"{pinned}\"\nversion = 1\n").as_str()), "{err}");
+    let signing = format!("user.signingkey={}", private.display());
+    git(&["-c", "gpg.format=ssh", "-c", &signing, "commit", "-q", "-S", "--allow-empty", "-m", "signed"]);
+    let (code, out, _) = tidegate(&["trust", "check", path, "--from", &pinned]);
+    assert!(code == 0 && out.starts_with("every commit up to"), "{out}");
+    git(&["commit", "-q", "--allow-empty", "-m", "unsigned"]);
+    let (code, out, _) = tidegate(&["trust", "check", path, "--from", &pinned, "--output", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, json["refused"]["reason"].as_str()), (3, Some("the commit is not signed")));
+    write(root, "trust.yaml", "schema: 1\nversion: 0\n");
+    assert_eq!(tidegate(&["validate", path]).0, 3, "a broken policy is found before it is pushed");
+}

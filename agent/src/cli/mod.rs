@@ -14,6 +14,7 @@ mod render;
 mod rollback;
 mod source;
 mod status;
+mod trust;
 mod validate;
 
 pub use exit::Exit;
@@ -58,6 +59,8 @@ enum Command {
     Rollback(rollback::RollbackArgs),
     /// Let git decide again: after a rollback by hand, a failure, or a held removal
     Resume(rollback::ResumeArgs),
+    /// Say who may change the config repo: begin a signer policy, pin it, check commits by it
+    Trust(trust::TrustArgs),
     /// Create things to start from
     Init(demo::InitArgs),
     /// Look for what could be wrong on this host, and say how to mend it
@@ -128,6 +131,7 @@ fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Status(args) => status::run(&args),
         Command::Why(args) => status::why(&args),
         Command::History(args) => history::run(&args),
+        Command::Trust(args) => trust::run(&args),
         Command::Rollback(args) => rollback::run(&args),
         Command::Resume(args) => rollback::resume(&args),
         Command::Init(args) => demo::run(&args),

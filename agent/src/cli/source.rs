@@ -9,7 +9,7 @@ use tidegate_core::ids::{CommitId, RepoPath};
 use tidegate_git::{GitError, Mirror, Reader, RemoteSettings};
 
 /// What belongs to a config repo; other folders beside them are not read.
-const PARTS: [&str; 5] = ["tidegate.yaml", "environments", "hosts", "stacks", "releases"];
+const PARTS: [&str; 6] = ["tidegate.yaml", "trust.yaml", "environments", "hosts", "stacks", "releases"];
 
 /// A config repo that was read.
 pub(super) struct Source {
@@ -153,14 +153,18 @@ fn is_executable(about: &std::fs::Metadata) -> bool {
 }
 
 /// A folder that goes with its value.
-struct Temporary(PathBuf);
+pub(super) struct Temporary(PathBuf);
 
 impl Temporary {
-    fn new() -> anyhow::Result<Temporary> {
+    pub(super) fn new() -> anyhow::Result<Temporary> {
         let random: [u8; 8] = rand::random();
         let path = std::env::temp_dir().join(format!("tidegate-{}", hex::encode(random)));
         std::fs::create_dir(&path).with_context(|| format!("could not create {}", path.display()))?;
         Ok(Temporary(path))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
     }
 }
 
