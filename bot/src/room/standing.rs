@@ -90,7 +90,8 @@ impl Room {
             at: now,
             from,
             until: Some(until),
-            blocks: wish.blocks.clone(),
+            // A freeze that blocks no release could not be read back.
+            blocks: wish.blocks.iter().copied().chain([Gated::Release]).collect(),
         };
         let subject = format!("freeze until {until}");
         Ok(drafted(standing::freeze(lock, freeze.clone(), by), subject, (person, freeze)))

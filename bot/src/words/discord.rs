@@ -75,7 +75,11 @@ pub fn missing(option: &str) -> String {
 
 /// A value that is none.
 pub fn bad_value(option: &str, value: &str) -> String {
-    format!("Nothing was done. `{value}` is no {option}: choose one of the suggestions.")
+    match option {
+        "until" | "from" => format!("Nothing was done. `{value}` is no moment: write 2h, 1d12h, 18:00 or 2027-01-02 09:00."),
+        "commit" => format!("Nothing was done. `{value}` is no commit: write its first seven digits or more, as the card shows them."),
+        _ => format!("Nothing was done. `{value}` is no {option}: choose one of the suggestions."),
+    }
 }
 
 /// Nobody registered this command.

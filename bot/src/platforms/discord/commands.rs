@@ -183,10 +183,9 @@ fn moment(option: &'static str, text: &str) -> Result<Moment, NotRead> {
 
 fn blocks(options: &BTreeMap<String, String>) -> Result<BTreeSet<Gated>, NotRead> {
     match text(options, "blocks") {
-        None => Ok(BTreeSet::new()),
-        // Releases are stopped anyway.
-        Some("release") => Ok(BTreeSet::new()),
-        Some("rollback") => Ok([Gated::Rollback].into()),
+        // A freeze that stops no release is none, and no lock may hold one.
+        None | Some("release") => Ok([Gated::Release].into()),
+        Some("rollback") => Ok([Gated::Release, Gated::Rollback].into()),
         Some(other) => Err(bad("blocks", other)),
     }
 }
@@ -258,6 +257,23 @@ mod tests {
         for (name, value) in [("stack", "../../etc"), ("environment", "a b"), ("release", "-1")] {
             let given = options(&[("stack", "shop"), (name, value)]);
             assert!(matches!(read("rollback", &given), Err(NotRead::Bad { option, .. }) if option == name), "{name} {value}");
+        }
+    }
+
+    #[test]
+    fn a_freeze_says_the_same_as_the_typed_one() {
+        use crate::command::{Vocabulary, parse};
+        let vocabulary = Vocabulary { environments: vec!["production".parse().unwrap()] };
+        for (given, line) in [
+            (options(&[("until", "2h")]), "freeze production for 2h the fair"),
+            (
+                options(&[("until", "2027-01-02 09:00"), ("blocks", "rollback")]),
+                "freeze production until 2027-01-02 09:00 blocks: rollback reason: the fair",
+            ),
+        ] {
+            let mut given = given;
+            given.extend(options(&[("environment", "production"), ("reason", "the fair")]));
+            assert_eq!(read("freeze", &given), Ok(Wanted::Domain(parse(line, &vocabulary).unwrap())), "{line}");
         }
     }
 
