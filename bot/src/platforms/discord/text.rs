@@ -22,6 +22,8 @@ pub fn escape(text: &str) -> String {
                 safe.push('\\');
                 safe.push(c);
             }
+            // A link needs both brackets; readers of the raw text need to see that neither is one.
+            '(' if safe.ends_with(']') => safe.push_str("\\("),
             // An escaped `<` or `@` still makes a mention in some clients: a joiner of no width breaks it for sure.
             '<' | '@' => {
                 safe.push(c);
