@@ -8,6 +8,7 @@ mod failure;
 mod images;
 mod intake;
 mod release;
+mod repo;
 mod rollback;
 mod standing;
 mod world;

@@ -1,6 +1,7 @@
 //! A fleet without containers: a real bare repository in a temporary folder, a bot inside this process, hosts that sign
 //! what they are told to say.
 
+use crate::repo::{compose, first_files, settings};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,7 +25,7 @@ use tidegate_bot::view::View;
 use tidegate_core::events::{
     Batch, Event, FORMAT, HostStatus, NAMESPACE, Outcome as Ended, ReleaseOf, RolloutFinished, Sequenced, StackStatus, signed_text,
 };
-use tidegate_core::files::{File, RepoFiles};
+use tidegate_core::files::RepoFiles;
 use tidegate_core::ids::{CommitId, EnvironmentName, StackName};
 use tidegate_core::lock::Lock;
 use tidegate_core::plan::{OperationClass, Waiting};
@@ -82,10 +83,6 @@ pub struct Bot {
     stop: CancellationToken,
     tasks: TaskTracker,
     writer: Writer,
-}
-
-fn compose(version: &str) -> String {
-    format!("services:\n  web:\n    image: web:{version}\n    pull_policy: never\n")
 }
 
 impl World {
@@ -471,40 +468,4 @@ fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
 /// Was nothing done?
 pub fn refused(reply: &Reply) -> bool {
     matches!(reply.outcome, Outcome::Refused(_) | Outcome::NotUnderstood(_))
-}
-
-fn first_files(plan: &Plan, keys: &BTreeMap<String, SigningKey>, bot: &SigningKey) -> RepoFiles {
-    let mut files: Vec<(String, String)> = vec![
-        ("tidegate.yaml".into(), settings(bot)),
-        ("environments/staging.yaml".into(), "schema: 1\nstacks:\n  shop: { hosts: {} }\nwindows: always\napprovals: none\n".into()),
-        (
-            "environments/production.yaml".into(),
-            format!("schema: 1\nstacks:\n  shop: {{ hosts: {{}} }}\nwindows: {}\napprovals: {}\n", plan.windows, plan.approvals),
-        ),
-        ("stacks/shop/compose.yaml".into(), compose("1")),
-    ];
-    for (host, key) in keys {
-        let environment = if host.starts_with("stage") { "staging" } else { "production" };
-        let text = format!("schema: 1\nenvironment: {environment}\nlabels: {{}}\nkeys: {{ events: \"{}\" }}\n", key.public_openssh());
-        files.push((format!("hosts/{host}.yaml"), text));
-    }
-    let file = |text: String| File { bytes: text.into_bytes().into(), executable: false };
-    files.into_iter().map(|(path, text)| (path.parse().unwrap(), file(text))).collect()
-}
-
-fn settings(bot: &SigningKey) -> String {
-    let person = |name: &str, full: &str, roles: &str| {
-        format!("  {name}: {{ name: {full}, email: {name}@example.org, roles: [{roles}], chat: {{ local: {name} }} }}\n")
-    };
-    let people = [
-        person("alice", "Alice Example", "engineer"),
-        person("bob", "Bob Example", "engineer"),
-        person("carol", "Carol Example", "engineer"),
-        person("greta", "Greta Guest", "guest"),
-    ];
-    format!(
-        "schema: 1\nenvironments: [staging, production]\npeople:\n{}bot: {{ name: tidegate-bot, email: bot@example.org, keys: [\"{}\"] }}\n",
-        people.concat(),
-        bot.public_openssh()
-    )
 }
