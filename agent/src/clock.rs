@@ -7,7 +7,7 @@
 
 use jiff::Timestamp;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 /// Says what time it is. Given to whoever needs it, so that simulations run on a time of their own.
@@ -21,12 +21,24 @@ struct Simulated {
     start: Timestamp,
     from: tokio::time::Instant,
     moved_ms: AtomicI64,
+    adrift: AtomicBool,
+}
+
+/// Does something keep the wall clock right?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sync {
+    /// The kernel says so.
+    Yes,
+    /// The kernel says that nothing does.
+    No,
+    /// The kernel does not say, as in some containers.
+    Unknown,
 }
 
 impl WallClock {
     /// A clock that begins at a moment and goes as tokio's time goes, which simulations can pause.
     pub fn simulated(start: Timestamp) -> WallClock {
-        let simulated = Simulated { start, from: tokio::time::Instant::now(), moved_ms: AtomicI64::new(0) };
+        let simulated = Simulated { start, from: tokio::time::Instant::now(), moved_ms: AtomicI64::new(0), adrift: AtomicBool::new(false) };
         WallClock { simulated: Some(Arc::new(simulated)) }
     }
 
@@ -37,12 +49,42 @@ impl WallClock {
         }
     }
 
+    /// A simulated clock loses its time server, or finds it again.
+    pub fn set_sync(&self, sync: Sync) {
+        if let Some(simulated) = &self.simulated {
+            simulated.adrift.store(sync == Sync::No, Ordering::Relaxed);
+        }
+    }
+
+    /// Is it synchronised?
+    pub fn sync(&self) -> Sync {
+        match &self.simulated {
+            Some(simulated) if simulated.adrift.load(Ordering::Relaxed) => Sync::No,
+            Some(_) => Sync::Yes,
+            None => kernel_sync(),
+        }
+    }
+
     /// Now.
     pub fn now(&self) -> Timestamp {
         let Some(simulated) = &self.simulated else { return Timestamp::now() };
         let passed = i64::try_from(simulated.from.elapsed().as_millis()).unwrap_or(i64::MAX);
         let total = simulated.start.as_millisecond().saturating_add(passed).saturating_add(simulated.moved_ms.load(Ordering::Relaxed));
         Timestamp::from_millisecond(total).unwrap_or(Timestamp::MAX)
+    }
+}
+
+/// What the kernel knows (adjtimex(2)); asking needs no right and changes nothing.
+#[expect(unsafe_code, reason = "adjtimex has no safe wrapper in a crate that is maintained")]
+fn kernel_sync() -> Sync {
+    // SAFETY: `timex` is a plain struct of numbers, for which zeros are valid.
+    let mut asked: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a whole `timex` that lives through the call; `modes` is 0, so nothing is set.
+    let state = unsafe { libc::adjtimex(&raw mut asked) };
+    match state {
+        -1 => Sync::Unknown,
+        _ if asked.status & libc::STA_UNSYNC != 0 => Sync::No,
+        _ => Sync::Yes,
     }
 }
 

@@ -14,7 +14,7 @@ use tidegate_core::findings::{Finding, Place, Severity, has_errors};
 use tidegate_core::ids::{CommitId, ContentId, EnvironmentName, HostName, RepoPath, StackName};
 use tidegate_core::lock::{self, Lock};
 use tidegate_core::offers::{Basis, ForHost, LockBasis, follows_tip, offers};
-use tidegate_core::plan::{Gates, Offer};
+use tidegate_core::plan::{Gates, Offer, Splay, Unwatched};
 use tidegate_core::repo::{self, Host, Loaded, Repo, Standing};
 use tidegate_git::{GitError, Mirror};
 
@@ -32,6 +32,19 @@ pub enum ConfigError {
     /// The thread that reads is gone: only while the program ends.
     #[error("reading the config repo was interrupted")]
     Interrupted,
+}
+
+/// What the host itself adds to the gates.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// The clock went back.
+    pub clock_fault: Option<String>,
+    /// Nothing keeps the clock right.
+    pub adrift: Option<String>,
+    /// From the last look before a pause to the first after it.
+    pub unwatched: Option<(Timestamp, Timestamp)>,
+    /// How hosts spread out after an opening.
+    pub splay: Splay,
 }
 
 /// What the config says for one host at a trusted commit.
@@ -79,9 +92,28 @@ impl ConfigView {
     }
 
     /// What gates releases now.
-    pub fn gates(&self, clock_fault: Option<String>) -> Gates {
+    pub fn gates(&self, around: &Surroundings) -> Gates {
         let Standing { calendar, holds, overrides } = self.standing.clone();
-        Gates { calendar, holds, overrides, clock_fault, calendar_fault: self.calendar_fault.clone(), ..Gates::default() }
+        // Where it is never closed, a clock that is adrift makes no difference.
+        let adrift = around.adrift.clone().filter(|_| calendar.depends_on_time());
+        let unwatched = around.unwatched.map(|(from, until)| Unwatched { from, until, offered_at: self.released_at() });
+        Gates {
+            calendar,
+            holds,
+            overrides,
+            clock_fault: around.clock_fault.clone().or(adrift),
+            calendar_fault: self.calendar_fault.clone(),
+            splay: around.splay.clone(),
+            unwatched,
+        }
+    }
+
+    /// When what is offered was released, if a lock says so.
+    fn released_at(&self) -> Option<Timestamp> {
+        match &self.basis {
+            OwnedBasis::Lock(owned) => Some(owned.lock.created_at),
+            OwnedBasis::Tip { .. } | OwnedBasis::NoRelease { .. } | OwnedBasis::Unusable(_) => None,
+        }
     }
 
     /// What the calendar says.

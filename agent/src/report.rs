@@ -64,6 +64,7 @@ fn stack_status(facts: &Facts<'_>, name: &StackName) -> StackStatus {
         released_at: record.released.as_ref().map(|released| released.verified_at),
         restorable: record.verified.iter().map(|verified| of(&verified.desired)).collect(),
         waiting: report.waiting,
+        prepared: report.prepared,
         services: services(record.released.as_ref().map(|released| &released.desired), name, facts.observed),
     }
 }

@@ -45,7 +45,7 @@ const fn required(key: &'static str, about: &'static str) -> Setting {
 }
 
 /// Every setting.
-pub const TABLE: [Setting; 17] = [
+pub const TABLE: [Setting; 19] = [
     required("host", "This host's name: its file in the config repo is `hosts/<host>.yaml`."),
     setting(
         "state_dir",
@@ -70,6 +70,16 @@ pub const TABLE: [Setting; 17] = [
     setting("bot.url", None, "Where to deliver events; without it, none are delivered."),
     setting("bot.audience", None, "The bot's name in signatures; the URL unless given. Must equal the bot's own `audience`."),
     setting("timeouts.stop_secs", Some("30"), "After SIGTERM, the step in hand gets this long, in seconds."),
+    setting(
+        "calendar.splay_secs",
+        Some("30"),
+        "After an opening, this host starts up to this many seconds later (0 to 3600), by its name: not all hosts start at once.",
+    ),
+    setting(
+        "calendar.check_sync",
+        Some("true"),
+        "Are releases closed while the kernel says that nothing keeps the clock right? `false` where nothing ever does, as in some containers.",
+    ),
     setting("status.heartbeat_secs", Some("60"), "The host's status is told at least this often, in seconds."),
 ];
 
@@ -98,6 +108,10 @@ pub struct Settings {
     pub stop_deadline: Duration,
     /// Between two statuses when nothing changes.
     pub heartbeat: Duration,
+    /// How hosts spread out after an opening.
+    pub splay: Duration,
+    /// Must the clock be synchronised for a release to start?
+    pub check_sync: bool,
 }
 
 /// `[repo]`.
@@ -300,6 +314,9 @@ impl Values {
         let bot = self.bot();
         let stop_deadline = self.checked("timeouts.stop_secs", |text| seconds(text, 1.0, 3_600.0));
         let heartbeat = self.checked("status.heartbeat_secs", |text| seconds(text, 1.0, 3_600.0));
+        let splay = self.checked("calendar.splay_secs", |text| seconds(text, 0.0, 3_600.0));
+        let check_sync =
+            self.checked("calendar.check_sync", |text| text.parse().map_err(|_| format!("`{text}` is neither true nor false")));
         Some(Settings {
             host: host?,
             state_dir: state_dir?,
@@ -312,6 +329,8 @@ impl Values {
             bot,
             stop_deadline: stop_deadline?,
             heartbeat: heartbeat?,
+            splay: splay?,
+            check_sync: check_sync?,
         })
     }
 

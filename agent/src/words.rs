@@ -1,5 +1,6 @@
 //! Every word that the agent says to people: steps, reasons, waits, ends. Code elsewhere passes enums.
 
+pub mod calendar;
 pub mod import;
 pub mod preview;
 
@@ -33,6 +34,8 @@ pub const NO_CONFIG_YET: &str = "the agent has not read the config repo yet";
 pub const NO_GIT_HERE: &str = "the mirror of the config repo cannot be read";
 /// A command while the agent is down.
 pub const AGENT_IS_DOWN: &str = "no agent is running here; this command does the work itself";
+/// The kernel says that nothing synchronises the clock.
+pub const CLOCK_ADRIFT: &str = "nothing keeps it right: it is not synchronised";
 /// Somebody said no.
 pub const NOTHING_DONE: &str = "nothing was done";
 /// A rollback by hand that is not there yet.
@@ -287,10 +290,16 @@ pub fn event(event: &Event) -> Option<String> {
     match event {
         Event::Started(started) => {
             let pass = started.overridden.as_ref().map_or(String::new(), |given| format!("; {}", overridden(given)));
-            Some(format!("{} of {} begins, {} steps{pass}", class(started.class), release(&started.of), started.steps))
+            let numbers: Vec<String> = started.skipped.iter().map(ToString::to_string).collect();
+            let skipped = if numbers.is_empty() { String::new() } else { format!("; skips {}", numbers.join(", ")) };
+            Some(format!("{} of {} begins, {} steps{pass}{skipped}", class(started.class), release(&started.of), started.steps))
         }
         Event::Finished(finished) => {
             Some(format!("{} of {}: {}", class(finished.class), release(&finished.of), outcome(&finished.outcome)))
+        }
+        Event::Overran(news) => {
+            let (of, closed) = (release(&news.of), moment(news.closed_at));
+            Some(format!("{of} ended {} s after its window closed {closed}", news.overrun_secs))
         }
         Event::LocalRollback(news) => Some(format!("{} rolled back to {}: {}", news.by, release(&news.to), news.reason)),
         Event::Repaired(repaired) => Some(format!("{} repaired: {}", repaired.stack, repaired.found.join("; "))),

@@ -167,3 +167,113 @@ fn a_signer_policy_is_begun_pinned_and_checked() {
     write(root, "trust.yaml", "schema: 1\nversion: 0\n");
     assert_eq!(tidegate(&["validate", path]).0, 3, "a broken policy is found before it is pushed");
 }
+
+const OFFICE: &str = "windows:
+  - { name: office, cron: \"0 10 * * MON-THU\", duration: 6h, tz: Europe/Berlin }
+freezes:
+  - { name: winter, from: 2026-12-20T00:00, until: 2027-01-03T00:00, tz: Europe/Berlin, reason: nobody is there }
+cutoff: 30m
+";
+
+#[test]
+fn a_calendar_file_is_evaluated_at_an_instant() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "calendar.yaml", OFFICE);
+    let file = folder.path().join("calendar.yaml");
+    let decide = |at: &str| {
+        let (code, out, err) = tidegate(&["calendar", "--file", file.to_str().unwrap(), "--at", at, "--output", "json"]);
+        assert_eq!(code, 0, "{err}");
+        serde_json::from_str::<serde_json::Value>(&out).unwrap()
+    };
+    let open = decide("2026-11-23T10:00:00+01:00");
+    let keys: Vec<&String> = open.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["next_start", "open_until", "rule", "state"]);
+    assert_eq!(open["state"], "open");
+    assert_eq!((open["open_until"].as_str(), open["next_start"].as_str()), (Some("2026-11-23T15:00:00Z"), Some("2026-11-23T09:00:00Z")));
+    assert_eq!((open["rule"]["name"].as_str(), open["rule"]["place"]["line"].as_u64()), (Some("office"), Some(2)));
+    let closing = decide("2026-11-23T14:30:00Z");
+    assert_eq!((closing["state"].as_str(), closing["next_start"].as_str()), (Some("closing"), Some("2026-11-24T09:00:00Z")));
+    let frozen = decide("2026-12-21T10:00:00Z");
+    assert_eq!((frozen["state"].as_str(), frozen["open_until"].as_str()), (Some("frozen"), None));
+    assert_eq!(frozen["next_start"], "2027-01-04T09:00:00Z");
+    assert_eq!(decide("2026-11-22T10:00:00Z")["state"], "closed");
+}
+
+#[test]
+fn a_wrong_calendar_file_brings_its_findings_and_exits_with_3() {
+    let folder = tempfile::tempdir().unwrap();
+    let wrong = "windows:\n  - { cron: \"0 25 * * *\", duration: 6h, tz: Europe/Berln }\n";
+    write(folder.path(), "calendar.yaml", &format!("{wrong}window: []\n"));
+    let file = folder.path().join("calendar.yaml");
+    let file = file.to_str().unwrap();
+    let (code, out, _) = tidegate(&["calendar", "--file", file, "--at", "2026-11-23T10:00:00Z", "--output", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let at = |finding: &serde_json::Value| (finding["place"]["line"].as_u64().unwrap(), finding["code"].as_str().unwrap().to_owned());
+    let places: Vec<(u64, String)> = json["findings"].as_array().unwrap().iter().map(at).collect();
+    assert_eq!(code, 3);
+    for expected in [(3, "unknown_key"), (2, "unknown_zone")] {
+        assert!(places.contains(&(expected.0, expected.1.to_owned())), "{places:?}");
+    }
+    write(folder.path(), "calendar.yaml", wrong);
+    let (code, out, _) = tidegate(&["calendar", "--file", file]);
+    assert_eq!(code, 3);
+    assert!(out.contains("calendar.yaml:2:") && out.contains("Europe/Berlin"), "{out}");
+    let (code, _, err) = tidegate(&["calendar", "--file", file, "--at", "yesterday"]);
+    assert!(code == 64 && err.contains("instant"), "{err}");
+    assert_eq!(tidegate(&["calendar", "--file", "/nowhere/at/all.yaml"]).0, 64);
+    write(folder.path(), "calendar.yaml", "");
+    let (code, out, _) = tidegate(&["calendar", "--file", file, "--at", "2026-11-23T10:00:00Z", "--output", "json"]);
+    assert!(code == 0 && out.contains("\"open\""), "{out}");
+}
+
+#[test]
+fn the_calendar_of_an_environment_lists_openings_freezes_and_clock_changes() {
+    let folder = folder();
+    let environment = format!("schema: 1\nstacks:\n  shop: {{ hosts: {{}} }}\n{OFFICE}");
+    write(folder.path(), "environments/production.yaml", &environment);
+    let path = folder.path().to_str().unwrap();
+    let (code, out, err) = tidegate(&["calendar", path, "--at", "2026-11-21T10:00:00Z", "--count", "3"]);
+    assert_eq!(code, 0, "{err}");
+    for part in [
+        "production: no window is open",
+        "Mon 2026-11-23 10:00 Europe/Berlin (Mon 09:00 UTC)",
+        "nothing starts from 14:30 UTC on",
+        "(winter: nobody is there)",
+    ] {
+        assert!(out.contains(part), "{part} in {out}");
+    }
+    let (_, out, _) = tidegate(&["calendar", path, "--environment", "production", "--at", "2027-03-20T10:00:00Z"]);
+    assert!(!out.contains("shifts"), "no window of Monday to Thursday runs into a Sunday night: {out}");
+    write(folder.path(), "environments/production.yaml", &environment.replace("0 10 * * MON-THU", "30 2 * * *"));
+    let (_, out, _) = tidegate(&["calendar", path, "--at", "2027-03-20T10:00:00Z"]);
+    assert!(out.contains("2027-03-28 01:00:00 UTC Europe/Berlin: forward by 1 h; shifts office"), "{out}");
+    let (_, out, _) = tidegate(&["calendar", path, "--at", "2027-03-27T10:00:00Z", "--explain", "office", "--count", "2"]);
+    assert!(out.contains("written for Sun 2027-03-28 02:30, which the clock skips"), "{out}");
+    let (code, _, err) = tidegate(&["calendar", path, "--explain", "offise"]);
+    assert!(code == 64 && err.contains("office"), "{err}");
+    assert_eq!(tidegate(&["calendar", path, "--environment", "prod"]).0, 64);
+}
+
+#[test]
+fn validate_warns_of_a_calendar_that_is_hardly_meant() {
+    let folder = folder();
+    let text = "schema: 1
+stacks:
+  shop: { hosts: {} }
+windows:
+  - { name: office, cron: \"0 10 * * *\", duration: 1m, tz: UTC }
+  - { name: office, cron: \"0 12 * * MON\", duration: 5m, tz: UTC }
+freezes:
+  - { from: 2020-01-01T00:00, until: 2020-01-02T00:00, tz: UTC }
+approvals: none
+";
+    write(folder.path(), "environments/production.yaml", text);
+    let (code, out, _) = tidegate(&["validate", folder.path().to_str().unwrap(), "--output", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let at = |finding: &serde_json::Value| (finding["code"].as_str().unwrap().to_owned(), finding["place"]["line"].as_u64().unwrap());
+    let found: Vec<(String, u64)> = json["findings"].as_array().unwrap().iter().map(at).collect();
+    assert_eq!(code, 0, "{out}");
+    for (code, line) in [("window_too_short", 5), ("doubled_name", 6), ("freeze_over", 8), ("little_open_time", 0)] {
+        assert!(found.contains(&(code.to_owned(), line)), "{code} in {found:?}");
+    }
+}

@@ -178,7 +178,7 @@ impl World {
         let settings = folder.join("agent.toml");
         let text = format!(
             "host = \"{host}\"\nstate_dir = \"{state}\"\npoll_interval_secs = {poll}\nlisten = \"127.0.0.1:{port}\"\n\
-             name_prefix = \"{run}-{environment}-\"\n[repo]\nurl = \"{repo}\"\n[engine]\nsocket = \"{socket}\"\n[bot]\nurl = \"{bot}\"\n",
+             name_prefix = \"{run}-{environment}-\"\n[calendar]\nsplay_secs = 0\ncheck_sync = false\n[repo]\nurl = \"{repo}\"\n[engine]\nsocket = \"{socket}\"\n[bot]\nurl = \"{bot}\"\n",
             state = folder.join("state").display(),
             poll = self.poll_secs,
             run = self.run,

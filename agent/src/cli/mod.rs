@@ -1,6 +1,7 @@
 //! The command line: arguments in, data to stdout, talk to stderr, a documented exit code out.
 
 mod agent;
+mod calendar;
 mod client;
 mod demo;
 mod doctor;
@@ -53,6 +54,8 @@ enum Command {
     Status(status::StatusArgs),
     /// Say why a stack is not where git wants it
     Why(status::WhyArgs),
+    /// Show when releases may start: openings, freezes, changes of the clock
+    Calendar(calendar::CalendarArgs),
     /// Show the rollouts of this host
     History(history::HistoryArgs),
     /// Put an earlier release back on this host, without git, registry or bot
@@ -130,6 +133,7 @@ fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Import(args) => import::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Why(args) => status::why(&args),
+        Command::Calendar(args) => calendar::run(&args),
         Command::History(args) => history::run(&args),
         Command::Trust(args) => trust::run(&args),
         Command::Rollback(args) => rollback::run(&args),

@@ -4,6 +4,7 @@ use super::{Exit, print, print_json, runtime, source, tell};
 use crate::words;
 use clap::{Args, ValueEnum};
 use std::io::IsTerminal;
+use tidegate_core::advice::calendar_warnings;
 use tidegate_core::findings::{Severity, Style, annotations, has_errors, render};
 use tidegate_core::repo::load_with;
 
@@ -35,7 +36,11 @@ enum Form {
 pub(super) fn run(args: &ValidateArgs) -> anyhow::Result<Exit> {
     tidegate_git::init();
     let source = runtime()?.block_on(source::read(&args.path, &args.branch))?;
-    let loaded = load_with(&source.files, &crate::zones::newest());
+    let mut loaded = load_with(&source.files, &crate::zones::newest());
+    if let Some(repo) = &loaded.repo {
+        loaded.findings.extend(calendar_warnings(repo, &source.files, jiff::Timestamp::now()));
+        loaded.findings.sort_by(|a, b| a.place.cmp(&b.place));
+    }
     let failed = has_errors(&loaded.findings) || loaded.repo.is_none();
     match args.output {
         Form::Human if !loaded.findings.is_empty() => print(&render(&loaded.findings, &source.files, style())),

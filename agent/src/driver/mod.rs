@@ -12,8 +12,8 @@ pub use board::{Board, ConfigBoard, Delivery};
 pub use by_hand::{Command, REASON_MAX_BYTES, Refusal, Request, Rolled, Way, way};
 
 use crate::backoff::{Backoff, chance};
-use crate::clock::{ClockWatch, Moment, WallClock};
-use crate::config::ConfigView;
+use crate::clock::{ClockWatch, Moment, Sync, WallClock};
+use crate::config::{ConfigView, Surroundings};
 use crate::engine::Engine;
 use crate::materialise::Materialised;
 use crate::reconcile::{Identity, Reconciler, Tools, TurnEnd, TurnError, TurnInput};
@@ -26,6 +26,7 @@ use std::time::Duration;
 use tidegate_core::calendar::Zones;
 use tidegate_core::desired::Naming;
 use tidegate_core::ids::{CommitId, EnvironmentName};
+use tidegate_core::plan::Splay;
 use tidegate_git::Mirror;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
@@ -33,6 +34,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Between two looks at the engine when nothing moves.
 pub const AUDIT_EVERY: Duration = Duration::from_secs(60);
+/// Longer without a look than this counts as a pause: the loop looks at least once in [`AUDIT_EVERY`].
+const PAUSE_MIN: SignedDuration = SignedDuration::from_secs(180);
 /// After the first failed call to git or the engine.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// At most between two tries when the engine or git is away.
@@ -96,6 +99,10 @@ pub struct Driver<E, C> {
     engine: Pulse,
     look: bool,
     next_moment: Option<Timestamp>,
+    /// When the loop looked last; at first, when the one before it was known to live.
+    last_look: Option<Timestamp>,
+    /// The last stretch of time in which nobody looked.
+    unwatched: Option<(Timestamp, Timestamp)>,
     reporter: board::Reporter,
     zones: Zones,
 }
@@ -140,6 +147,8 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
             engine: Pulse::new(),
             look: true,
             next_moment: None,
+            last_look: memory.clock_seen,
+            unwatched: None,
             reporter: board::Reporter::new(crate::zones::in_words(&zones)),
             memory,
             zones,
@@ -233,12 +242,17 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
         }
         let moment = self.moment();
         let clock_fault = self.clock.check(moment);
+        self.watch_for_pauses(moment.wall);
+        let settings = &self.parts.settings;
+        let adrift = (settings.check_sync && self.parts.clock.sync() == Sync::No).then(|| words::CLOCK_ADRIFT.to_owned());
+        let splay = Splay { max_secs: settings.splay.as_secs(), seed: settings.host.to_string() };
         let (Some(reconciler), Some(view)) = (&mut self.reconciler, &self.view) else {
             self.engine.answered(AUDIT_EVERY);
             return Ok(None);
         };
         let interrupt = stop.child_token();
-        let input = TurnInput { view, clock_fault, interrupt: &interrupt };
+        let around = Surroundings { clock_fault, adrift, unwatched: self.unwatched, splay };
+        let input = TurnInput { view, around, interrupt: &interrupt };
         let mut memory = std::mem::take(&mut self.memory);
         let mut pending = None;
         let newer =
@@ -249,12 +263,17 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
             let supersede = newer.supersedes();
             tokio::pin!(supersede);
             let mut superseded = false;
+            // At close nothing goes on by itself: the step in hand ends, and the next turn finishes or takes back.
+            let close = until_close(&self.parts.clock, view);
+            tokio::pin!(close);
+            let mut closed = false;
             loop {
                 tokio::select! {
                     biased;
                     result = &mut turn => break result,
                     Some(request) = requests.recv(), if pending.is_none() => { pending = Some(request); interrupt.cancel(); }
                     () = &mut supersede, if !superseded => { superseded = true; interrupt.cancel(); }
+                    () = &mut close, if !closed => { closed = true; interrupt.cancel(); }
                 }
             }
         };
@@ -265,6 +284,15 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
         }
         self.after_turn(result).await?;
         Ok(pending)
+    }
+
+    /// Notes a stretch of time in which nobody looked: the agent did not run, or the machine slept.
+    fn watch_for_pauses(&mut self, now: Timestamp) {
+        if let Some(before) = self.last_look.replace(now)
+            && now.duration_since(before) > PAUSE_MIN
+        {
+            self.unwatched = Some((before, now));
+        }
     }
 
     fn moment(&self) -> Moment {
@@ -333,6 +361,15 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
             self.parts.wakes.news.notify_one();
         }
         Ok(())
+    }
+}
+
+/// Until the window closes that is open now; for ever if none is, or none ends.
+async fn until_close(clock: &WallClock, view: &ConfigView) {
+    let now = clock.now();
+    match view.decide(now).open_until.and_then(|at| Duration::try_from(at.duration_since(now)).ok()) {
+        Some(left) => tokio::time::sleep(left).await,
+        None => std::future::pending().await,
     }
 }
 

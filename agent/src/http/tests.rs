@@ -37,6 +37,7 @@ fn board() -> Board {
         released_at: Some(now()),
         restorable: Vec::new(),
         waiting: Some(waiting),
+        prepared: None,
         services: BTreeMap::from([("web".try_into().unwrap(), service)]),
     };
     let status = HostStatus {

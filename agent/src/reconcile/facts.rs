@@ -81,6 +81,7 @@ fn settle_one(mut state: StackState, offer: Offer, seen: &Seen<'_>) -> Settled {
     if let Offer::Stack(offered) = &offer {
         resume_when_released_anew(&mut state, offered);
         catch_up(&mut state, offered);
+        note_waiting(&mut state, offered);
         if is_adoptable(&state.memory, offered, seen.observed) {
             change = state.adopted(offered, seen.now);
         }
@@ -101,6 +102,18 @@ fn settle_one(mut state: StackState, offer: Offer, seen: &Seen<'_>) -> Settled {
 fn resume_when_released_anew(state: &mut StackState, offered: &DesiredStack) {
     let anew = |failed: Option<_>| matches!((failed, offered.release), (Some(failed), Some(now)) if now > failed);
     state.memory.record.failed.retain(|failed| failed.content != offered.content || !anew(failed.release));
+}
+
+/// A numbered release that is not here yet waits; once it is here, nothing does.
+fn note_waiting(state: &mut StackState, offered: &DesiredStack) {
+    let record = &state.memory.record;
+    let is_here = record.released.as_ref().is_some_and(|released| released.desired.content == offered.content);
+    let begun = record.attempt.as_ref().is_some_and(|attempt| attempt.content == offered.content);
+    match offered.release {
+        _ if is_here => state.memory.waited.clear(),
+        Some(release) if !begun => state.waits(release),
+        _ => {}
+    }
 }
 
 /// Git says now what the rollback by hand did: it is no divergence any more.

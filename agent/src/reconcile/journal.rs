@@ -7,12 +7,16 @@
 use crate::store::{Change, HistoryEntry, JournalEntry, Removal, StackMemory, Write, outcome_word};
 use jiff::Timestamp;
 use tidegate_core::desired::DesiredStack;
-use tidegate_core::events::{Event, Failure, LocalRollback, Outcome, ReleaseOf, Repaired, Restored, RolloutFinished, RolloutStarted};
-use tidegate_core::ids::{EnvironmentName, StackName};
+use tidegate_core::events::{
+    Event, Failure, LocalRollback, Outcome, Overran, ReleaseOf, Repaired, Restored, RolloutFinished, RolloutStarted,
+};
+use tidegate_core::ids::{EnvironmentName, ReleaseNumber, StackName};
 use tidegate_core::plan::{Attempt, FailedContent, OperationClass, Released, StackPlan};
 
 /// How many verified releases are kept for the way back, the one that runs not counted.
 pub const VERIFIED_KEPT: usize = 3;
+/// How many releases that wait are remembered per stack.
+pub const WAITED_KEPT: usize = 20;
 /// How many failed contents are remembered per stack.
 pub const FAILED_KEPT: usize = 20;
 
@@ -51,8 +55,20 @@ impl StackState {
         Change::at(now).stack(&self.name, &self.memory)
     }
 
+    /// Another release is offered and waits; the ones before it were never started.
+    pub fn waits(&mut self, release: ReleaseNumber) {
+        let waited = &mut self.memory.waited;
+        if waited.last() != Some(&release) {
+            waited.retain(|other| *other != release);
+            waited.push(release);
+            let excess = waited.len().saturating_sub(WAITED_KEPT);
+            waited.drain(..excess);
+        }
+    }
+
     /// A rollout to `target` begins, or goes on after a crash or an error. The one before it, if any, is superseded.
-    pub fn begin(&mut self, plan: &StackPlan, target: &DesiredStack, now: Timestamp) -> Change {
+    /// `closes_at` is when the window closes in which it begins.
+    pub fn begin(&mut self, plan: &StackPlan, target: &DesiredStack, (now, closes_at): (Timestamp, Option<Timestamp>)) -> Change {
         let class = plan.class.unwrap_or(OperationClass::Release);
         let goes_on = self.memory.record.attempt.as_ref().is_some_and(|attempt| attempt.content == target.content);
         if goes_on && self.memory.journal.is_some() {
@@ -60,15 +76,21 @@ impl StackState {
         }
         let before = self.memory.journal.take();
         let of = self.of(target);
+        let mut skipped = std::mem::take(&mut self.memory.waited);
+        skipped.retain(|release| Some(*release) != target.release);
         self.memory.record.attempt = Some(Attempt { content: target.content.clone(), release: target.release, started_at: now, class });
-        self.memory.journal =
-            Some(JournalEntry { overridden: plan.overridden.clone(), ..JournalEntry::new(of.clone(), self.released(), (class, now)) });
+        self.memory.journal = Some(JournalEntry {
+            overridden: plan.overridden.clone(),
+            skipped: skipped.clone(),
+            closes_at: closes_at.filter(|_| class == OperationClass::Release && plan.overridden.is_none()),
+            ..JournalEntry::new(of.clone(), self.released(), (class, now))
+        });
         let steps = u32::try_from(plan.steps.len()).unwrap_or(u32::MAX);
         let mut change = self.change(now);
         if let Some(before) = before.filter(|before| !before.told) {
             change = ended(change, &before, now);
         }
-        change.tell(Event::Started(RolloutStarted { of, class, steps, overridden: plan.overridden.clone() }))
+        change.tell(Event::Started(RolloutStarted { of, class, steps, overridden: plan.overridden.clone(), skipped }))
     }
 
     /// A plan is about to be carried out that stops containers; none: that is written already.
@@ -198,6 +220,7 @@ impl StackState {
             cause: None,
             took_ms: 0,
             overridden: None,
+            skipped: Vec::new(),
         };
         change.write(Write::History(Box::new(entry)))
     }
@@ -241,6 +264,14 @@ fn finished(change: Change, journal: &JournalEntry, outcome: Outcome, now: Times
         cause,
         took_ms,
         overridden: journal.overridden.clone(),
+        skipped: journal.skipped.clone(),
+    };
+    let change = match journal.closes_at.filter(|closed_at| *closed_at < now) {
+        Some(closed_at) => {
+            let overrun_secs = u64::try_from(now.duration_since(closed_at).as_secs()).unwrap_or(0);
+            change.tell(Event::Overran(Overran { of: journal.of.clone(), closed_at, overrun_secs }))
+        }
+        None => change,
     };
     change.write(Write::History(Box::new(entry))).tell(Event::Finished(RolloutFinished {
         of: journal.of.clone(),

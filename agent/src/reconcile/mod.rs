@@ -4,12 +4,13 @@
 pub mod facts;
 pub mod journal;
 mod pace;
+mod prepare;
 pub mod stack;
 
 pub use pace::{Pace, PaceKey};
 pub use stack::{Begun, StackEnd, StackTurn, Tools};
 
-use crate::config::{ConfigReader, ConfigView};
+use crate::config::{ConfigReader, ConfigView, Surroundings};
 use crate::earlier::Search;
 use crate::engine::{Engine, EngineError};
 use crate::store::{Change, Memory, StackMemory, StoreError};
@@ -21,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::calendar::Zones;
 use tidegate_core::desired::Naming;
 use tidegate_core::events::ReleaseOf;
-use tidegate_core::ids::{CommitId, EnvironmentName, HostName, StackName};
+use tidegate_core::ids::{CommitId, ContentId, EnvironmentName, HostName, StackName};
 use tidegate_core::observed::ObservedHost;
 use tidegate_core::offers::ForHost;
 use tidegate_core::plan::{Gates, HostInputs, OperationClass, StackPlan, Waiting, plan};
@@ -59,6 +60,7 @@ pub struct Reconciler<E> {
     /// Whose host this is.
     pub identity: Identity,
     paces: BTreeMap<PaceKey, Pace>,
+    preparations: prepare::Preparations,
     /// Unknown stacks that were looked up in the history of this commit: once is enough.
     looked_up: BTreeMap<StackName, CommitId>,
 }
@@ -67,8 +69,8 @@ pub struct Reconciler<E> {
 pub struct TurnInput<'a> {
     /// What the config says.
     pub view: &'a ConfigView,
-    /// Why the clock cannot be trusted, if so.
-    pub clock_fault: Option<String>,
+    /// Clock, pauses, spread.
+    pub around: Surroundings,
     /// Ends the turn early.
     pub interrupt: &'a CancellationToken,
 }
@@ -99,6 +101,8 @@ pub struct StackReport {
     pub offered: Option<ReleaseOf>,
     /// Why it is not released.
     pub waiting: Option<Waiting>,
+    /// The content that waits and whose images are here already.
+    pub prepared: Option<ContentId>,
 }
 
 impl TurnEnd {
@@ -111,7 +115,7 @@ impl TurnEnd {
 impl<E: Engine> Reconciler<E> {
     /// A reconciler that has not done anything yet.
     pub fn new(tools: Tools<E>, identity: Identity) -> Reconciler<E> {
-        Reconciler { tools, identity, paces: BTreeMap::new(), looked_up: BTreeMap::new() }
+        Reconciler { tools, identity, paces: BTreeMap::new(), preparations: Default::default(), looked_up: BTreeMap::new() }
     }
 
     /// One turn. `memory` is what is remembered before and after.
@@ -119,7 +123,7 @@ impl<E: Engine> Reconciler<E> {
         let observed = self.tools.engine.observe().await?;
         let now = self.tools.clock.now();
         let mut settled = self.settle(input, memory, &observed).await?;
-        let gates = input.view.gates(input.clock_fault.clone());
+        let gates = input.view.gates(&input.around);
         let inputs = HostInputs {
             stacks: settled.iter().map(|(name, settled)| (name.clone(), settled.inputs())).collect(),
             observed: &observed,
@@ -127,6 +131,7 @@ impl<E: Engine> Reconciler<E> {
         };
         let planned = plan(&inputs, now);
         let mut end = TurnEnd { stacks: self.reports(&settled, &planned.stacks), ..TurnEnd::default() };
+        self.prepare(&settled, &mut end, now);
         let work = self.due(&planned.stacks, &mut end, now);
         let ends = self.work(input, &gates, take(&mut settled, work)).await?;
         for (settled, planned, result) in ends {
@@ -207,7 +212,7 @@ impl<E: Engine> Reconciler<E> {
             .iter()
             .map(|(name, one)| {
                 let offered = one.offered.as_ref().map(|desired| journal::release_of(&self.identity.environment, desired));
-                (name.clone(), StackReport { offered, waiting: facts::waiting_by_hand(one) })
+                (name.clone(), StackReport { offered, waiting: facts::waiting_by_hand(one), prepared: None })
             })
             .collect();
         for stack in planned {
@@ -233,6 +238,16 @@ impl<E: Engine> Reconciler<E> {
             }
         }
         due
+    }
+
+    /// What waits only for its time has its images pulled meanwhile.
+    fn prepare(&mut self, settled: &BTreeMap<StackName, Settled>, end: &mut TurnEnd, now: Timestamp) {
+        self.preparations.keep(settled);
+        for (name, report) in &mut end.stacks {
+            let waits = report.waiting.as_ref().is_some_and(prepare::is_worth_it);
+            let Some(offered) = settled.get(name).and_then(|one| one.offered.as_ref()).filter(|_| waits) else { continue };
+            report.prepared = self.preparations.look(&self.tools.engine, offered, now);
+        }
     }
 
     async fn work<'p>(

@@ -90,7 +90,8 @@ impl<E: Engine> StackTurn<'_, E> {
 
     async fn roll_out(&self, settled: &mut Settled, planned: &StackPlan, target: &DesiredStack) -> Result<StackEnd, StoreError> {
         let state = &mut settled.state;
-        self.write(state.begin(planned, target, self.tools.clock.now())).await?;
+        let now = self.tools.clock.now();
+        self.write(state.begin(planned, target, (now, self.gates.calendar.decide(now).open_until))).await?;
         if let Some(journal) = &state.memory.journal {
             (self.tools.begun)(&journal.of);
         }

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tidegate_core::events::{Event, Failure, Outcome, ReleaseOf};
-use tidegate_core::ids::{CommitId, EnvironmentName, StackName};
+use tidegate_core::ids::{CommitId, EnvironmentName, ReleaseNumber, StackName};
 use tidegate_core::plan::{OperationClass, Overridden, StackRecord};
 
 /// Everything that is remembered, except news and history.
@@ -42,6 +42,9 @@ pub struct StackMemory {
     pub journal: Option<JournalEntry>,
     /// Has a person agreed to its removal?
     pub removal: Removal,
+    /// Releases that were offered here and have not begun, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub waited: Vec<ReleaseNumber>,
 }
 
 /// Has a person agreed to a removal?
@@ -78,12 +81,29 @@ pub struct JournalEntry {
     /// The override that let it start, if one did.
     #[serde(default)]
     pub overridden: Option<Overridden>,
+    /// Releases that waited here and never began: this one is newer.
+    #[serde(default)]
+    pub skipped: Vec<ReleaseNumber>,
+    /// When the window that it began in closes, as it was known then.
+    #[serde(default)]
+    pub closes_at: Option<Timestamp>,
 }
 
 impl JournalEntry {
     /// A rollout that begins.
     pub fn new(of: ReleaseOf, from: Option<ReleaseOf>, (class, started_at): (OperationClass, Timestamp)) -> JournalEntry {
-        JournalEntry { of, from, class, started_at, failure: None, error: None, told: false, overridden: None }
+        JournalEntry {
+            of,
+            from,
+            class,
+            started_at,
+            failure: None,
+            error: None,
+            told: false,
+            overridden: None,
+            skipped: Vec::new(),
+            closes_at: None,
+        }
     }
 }
 
@@ -126,6 +146,9 @@ pub struct HistoryEntry {
     /// The override that let it start, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overridden: Option<Overridden>,
+    /// Releases that waited here and never began: this one is newer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<ReleaseNumber>,
 }
 
 /// One write.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop loudly")]
 
 mod by_hand;
+mod calendar;
 mod crashes;
 mod gates;
 mod releases;

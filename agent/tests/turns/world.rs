@@ -44,6 +44,8 @@ pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) engine: Simulated,
     pub(crate) clock: WallClock,
+    /// Settings of the agent beside the usual ones, as TOML.
+    pub(crate) more: RefCell<String>,
     author: RefCell<Mirror>,
     key: SigningKey,
     /// What the settings pin.
@@ -81,7 +83,8 @@ impl World {
         let key = SigningKey::generate().unwrap();
         first_commit(&folder.path().join("repo.git"), files);
         let author = RefCell::new(mirror(&folder, "author").await);
-        World { engine, clock: WallClock::simulated(BEGIN.parse().unwrap()), author, key, folder, pin: RefCell::default() }
+        let more = RefCell::new("calendar.splay_secs = 0\npoll_interval_secs = 5".to_owned());
+        World { engine, clock: WallClock::simulated(BEGIN.parse().unwrap()), more, author, key, folder, pin: RefCell::default() }
     }
 
     /// A commit with these files; an empty text removes one.
@@ -162,8 +165,9 @@ impl World {
     pub(crate) fn settings(&self) -> Settings {
         let state = self.folder.path().join("state");
         let text = format!(
-            "host = \"web-1\"\nstate_dir = {:?}\npoll_interval_secs = 5\n[repo]\nurl = {:?}\n",
+            "host = \"web-1\"\nstate_dir = {:?}\n{}\n[repo]\nurl = {:?}\n",
             state.display().to_string(),
+            self.more.borrow(),
             self.repo().display().to_string()
         );
         let pin = self.pin.borrow().as_ref().map(|(commit, version)| format!("[trust]\ncommit = \"{commit}\"\nversion = {version}\n"));
@@ -329,6 +333,7 @@ fn line(event: &Event) -> Option<String> {
             Outcome::Failed(failure) => format!("failed, {}", restored(&failure.restored)),
             Outcome::Error(failure) => format!("error, {}", restored(&failure.restored)),
         },
+        Event::Overran(overran) => format!("overran by {} s", overran.overrun_secs),
         Event::LocalRollback(rollback) => format!("rolled back by {}", rollback.by),
         Event::Repaired(repaired) => format!("repaired {}", repaired.stack),
         Event::ConfigRefused(refused) => format!("refused with {} findings", refused.findings.len()),

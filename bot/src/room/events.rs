@@ -56,6 +56,12 @@ impl Room {
             // The bot reads the same branch and tells it once, with all findings.
             Event::ConfigRefused(_) => {}
             Event::Trouble(trouble) => self.host_trouble(&host, &trouble.code, &trouble.cause),
+            Event::Overran(overran) => tracing::info!(
+                host = host.as_str(),
+                stack = overran.of.stack.as_str(),
+                seconds = overran.overrun_secs,
+                "a rollout ended after its window had closed"
+            ),
             Event::Recovered(recovered) => self.host_recovered(&host, &recovered.code),
         }
         Ok(())

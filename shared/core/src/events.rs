@@ -78,6 +78,8 @@ pub enum Event {
     Progress(RolloutProgress),
     /// A rollout ended.
     Finished(RolloutFinished),
+    /// A rollout ended after its window had closed: the step in hand was finished or taken back.
+    Overran(Overran),
     /// Somebody rolled a stack back on the host itself.
     LocalRollback(LocalRollback),
     /// Drift was found and repaired.
@@ -117,6 +119,20 @@ pub struct RolloutStarted {
     /// The override that let it start, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overridden: Option<Overridden>,
+    /// Releases that waited here and were never started: this one is newer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<ReleaseNumber>,
+}
+
+/// A rollout that ended after its window had closed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overran {
+    /// Of what.
+    pub of: ReleaseOf,
+    /// When the window closed.
+    pub closed_at: Timestamp,
+    /// By how much, in seconds.
+    pub overrun_secs: u64,
 }
 
 /// A step of a rollout.
@@ -278,6 +294,9 @@ pub struct StackStatus {
     pub restorable: Vec<ReleaseOf>,
     /// Why the offer is not released.
     pub waiting: Option<Waiting>,
+    /// The content that waits and whose images are here already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepared: Option<ContentId>,
     /// Services.
     pub services: BTreeMap<ServiceName, ServiceStatus>,
 }

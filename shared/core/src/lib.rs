@@ -2,6 +2,7 @@
 //!
 //! Direction of imports: ids ← findings, files ← yaml ← keys ← calendar, compose, lock, observed, trust ← repo, desired ← plan ← events, preview.
 
+pub mod advice;
 pub mod calendar;
 pub mod candidate;
 pub mod compose;

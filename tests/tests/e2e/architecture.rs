@@ -17,7 +17,7 @@ const CORE_LAYERS: &[&[&str]] = &[
     &["repo", "desired"],
     // What is required stands in the repo; whether it is met, with a lock's approvals, is decided after it.
     &["policy", "plan"],
-    &["offers", "candidate", "rollout"],
+    &["advice", "offers", "candidate", "rollout"],
     &["events", "preview"],
 ];
 

@@ -105,6 +105,7 @@ pub(super) fn settings(folder: &Path, addresses: &Addresses) -> [(&'static str, 
     let agent = |name: &str, host: &str, prefix: &str, port: u16| {
         format!(
             "host = {host:?}\nstate_dir = {state:?}\npoll_interval_secs = 0.5\nlisten = \"127.0.0.1:{port}\"\nname_prefix = {prefix:?}\n\n\
+             [calendar]\nsplay_secs = 0\ncheck_sync = false\n\n\
              [repo]\nurl = {repo:?}\n\n[bot]\nurl = \"http://127.0.0.1:{bot}\"\naudience = \"demo\"\n",
             state = state(folder, name).display().to_string(),
             repo = folder.join("config.git").display().to_string(),

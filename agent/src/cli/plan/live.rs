@@ -3,7 +3,7 @@
 use super::{PlanArgs, human, machine};
 use crate::cli::exit::UsageError;
 use crate::cli::{Exit, Output, agent, print, print_json};
-use crate::config::ConfigReader;
+use crate::config::{ConfigReader, Surroundings};
 use crate::engine::Engine;
 use crate::reconcile::facts::{Seen, present, settle};
 use crate::store::Store;
@@ -57,7 +57,7 @@ async fn live(args: &PlanArgs) -> anyhow::Result<Live> {
     let offers = view.offers(&ForHost { host: &settings.host, environment: &environment, naming: &naming, present: &present });
     let settled = settle(&environment, &memory.stacks, offers, &Seen { observed: &observed, now });
     let stacks = settled.iter().map(|(name, settled)| (name.clone(), settled.inputs())).collect();
-    let plan = plan(&HostInputs { stacks, observed: &observed, gates: view.gates(None) }, now);
+    let plan = plan(&HostInputs { stacks, observed: &observed, gates: view.gates(&Surroundings::default()) }, now);
     let stacks = plan.stacks.iter().map(|stack| {
         let released = memory.stacks.get(&stack.stack).and_then(|memory| memory.record.released.as_ref());
         let changes = changes_of(stack, released.map(|released| &released.desired));

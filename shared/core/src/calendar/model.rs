@@ -127,6 +127,27 @@ impl Calendar {
         &self.windows
     }
 
+    /// Does it ever say anything else at another time? Then it needs a clock that can be trusted.
+    pub fn depends_on_time(&self) -> bool {
+        !self.listed().is_empty() || !self.freezes.is_empty()
+    }
+
+    /// What its windows are called, in order; none: always open.
+    pub fn window_labels(&self) -> Vec<String> {
+        self.listed().iter().map(Window::label).collect()
+    }
+
+    /// The zones of its windows, each once, in the order in which they are written.
+    pub fn zone_names(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        for name in self.listed().iter().map(Window::zone_name) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
     /// The freezes, in the order in which they are written.
     pub fn freezes(&self) -> &[Freeze] {
         &self.freezes

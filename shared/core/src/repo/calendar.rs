@@ -1,9 +1,11 @@
 //! The calendar of an environment: raw values to the checked [`Calendar`], its mistakes back to their places.
 
-use super::raw::CalendarPlaces;
+use super::raw::{self, CalendarPlaces};
 use crate::calendar::{Calendar, CalendarError, Item, RawCalendar, Zones};
-use crate::findings::Finding;
-use crate::yaml::{Node, Sink, Span, Value};
+use crate::files::File;
+use crate::findings::{Finding, with_excerpts};
+use crate::ids::RepoPath;
+use crate::yaml::{Node, OWN_LIMITS, Sink, Span, Value, read};
 
 /// Checks a calendar; mistakes become findings at the value they are about.
 pub(super) fn checked(raw: &RawCalendar, places: &CalendarPlaces, zones: &Zones, sink: &mut Sink) -> Calendar {
@@ -12,6 +14,27 @@ pub(super) fn checked(raw: &RawCalendar, places: &CalendarPlaces, zones: &Zones,
         Err(mistakes) => {
             sink.extend(mistakes.into_iter().filter_map(|mistake| finding(mistake, places)));
             Calendar::default()
+        }
+    }
+}
+
+/// Reads a calendar file: `windows`, `freezes` and `cutoff` as in an environment's file. Findings carry their excerpt.
+pub fn calendar_file(path: &RepoPath, bytes: &[u8], zones: &Zones) -> Result<Calendar, Vec<Finding>> {
+    let mut sink = Sink::default();
+    let read = read(path, bytes, &OWN_LIMITS);
+    let calendar = match read {
+        Ok(Some(node)) => raw::calendar_file(&node, &mut sink).map(|(raw, places)| checked(&raw, &places, zones, &mut sink)),
+        Ok(None) => Some(Calendar::default()),
+        Err(findings) => {
+            sink.extend(findings);
+            None
+        }
+    };
+    match calendar.filter(|_| !sink.has_errors()) {
+        Some(calendar) => Ok(calendar),
+        None => {
+            let files = std::iter::once((path.clone(), File { bytes: bytes.into(), executable: false })).collect();
+            Err(with_excerpts(sink.into_findings(), &files))
         }
     }
 }

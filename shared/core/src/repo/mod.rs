@@ -7,6 +7,7 @@ mod load;
 mod model;
 mod raw;
 
+pub use calendar::calendar_file;
 pub use chat::{Chat, Digest, DiscordChat, Snowflake};
 pub use load::{Loaded, SETTINGS_FILE, load, load_with};
 pub use model::*;

@@ -215,6 +215,24 @@ fn by_hand<T>(node: Option<&Node>, read: fn(&Node, &mut Sink) -> Option<T>, sink
     items.iter().take(lock::STANDING_MAX).filter_map(|item| Some((read(item, sink)?, item.clone()))).collect()
 }
 
+/// A file with only a calendar, or an environment's file of which only the calendar is asked for.
+pub(super) fn calendar_file(node: &Node, sink: &mut Sink) -> Option<(RawCalendar, CalendarPlaces)> {
+    let mut fields = Fields::of(node, "a calendar", sink)?;
+    for other in ["schema", "stacks", "approvals", "holds", "overrides"] {
+        fields.get(other);
+    }
+    let places = CalendarPlaces {
+        windows: fields.get("windows").cloned(),
+        freezes: fields.some("freezes").cloned(),
+        cutoff: fields.get("cutoff").cloned(),
+    };
+    let before = sink.len();
+    let calendar = calendar(&places, sink);
+    let is_whole = sink.len() == before;
+    fields.finish(sink);
+    is_whole.then_some((calendar, places))
+}
+
 fn placement(node: &Node, sink: &mut Sink) -> Option<RawPlacement> {
     if node.is_null() {
         return Some(RawPlacement { placement: Placement::default(), labels: Vec::new() });
