@@ -1,7 +1,7 @@
 //! What one host must have: stacks as containers, networks and volumes with their engine names.
 
 use crate::compose::{
-    Condition, ContainerModel, Mount, MountSource, NetworkModel, PullPolicy, Service, StackModel, UpdateOrder, VolumeModel,
+    Condition, ContainerModel, Mount, MountSource, NetworkModel, PullPolicy, Service, StackModel, Unshown, UpdateOrder, VolumeModel,
 };
 use crate::ids::{CommitId, ContentId, ReleaseNumber, RepoPath, ServiceName, StackName};
 use serde::{Deserialize, Serialize};
@@ -57,6 +57,9 @@ pub struct DesiredService {
     pub order: ChosenOrder,
     /// Ends by itself with 0 and is done then: somebody waits for `service_completed_successfully`.
     pub one_shot: bool,
+    /// Variables of the containers whose values are never shown; kept here for the comparison with what comes later.
+    #[serde(default, skip_serializing_if = "Unshown::is_empty")]
+    pub unshown: Unshown,
     /// How long it may take to become ready, in milliseconds.
     pub ready_timeout_ms: u64,
     /// How long it must stay ready before it counts, in milliseconds.
@@ -216,6 +219,7 @@ fn desired_service(
         pull_policy: service.pull_policy,
         order: chosen_order(service),
         one_shot,
+        unshown: service.container.unshown.clone(),
         ready_timeout_ms: service.release.health_timeout_ms.unwrap_or_else(|| ready_timeout_ms(&service.container)),
         bake_ms: service.release.bake_ms.or(service.update.monitor_ms).unwrap_or(match service.container.healthcheck {
             Some(_) => BAKE_WITH_HEALTHCHECK_MS,

@@ -320,7 +320,31 @@ pub struct ContainerModel {
     /// Most processes.
     #[serde(default, skip_serializing_if = "is_default")]
     pub pids_limit: Option<i64>,
+    /// Variables above that come from env files.
+    #[serde(skip)]
+    pub unshown: Unshown,
 }
+
+/// Names of variables whose values are never shown to anyone. Where a value stands is no part of what a container is, so
+/// any two of these are equal.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Unshown(pub BTreeSet<String>);
+
+impl Unshown {
+    /// None at all?
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl PartialEq for Unshown {
+    fn eq(&self, _other: &Unshown) -> bool {
+        true
+    }
+}
+
+impl Eq for Unshown {}
 
 impl ContainerModel {
     /// A container with an image and nothing else.
@@ -359,6 +383,7 @@ impl ContainerModel {
             memory_reservation_bytes: None,
             nano_cpus: None,
             pids_limit: None,
+            unshown: Unshown::default(),
         }
     }
 }

@@ -208,8 +208,11 @@ fn environment(context: &Context<'_>, fields: &mut Fields<'_>, container: &mut C
     if let Some(node) = fields.some("env_file") {
         container.environment = env::files(context, node, sink);
     }
+    container.unshown.0 = container.environment.keys().cloned().collect();
     if let Some(node) = fields.some("environment") {
-        container.environment.extend(env::inline(context, node, sink));
+        let inline = env::inline(context, node, sink);
+        container.unshown.0.retain(|name| !inline.contains_key(name));
+        container.environment.extend(inline);
     }
 }
 
@@ -276,10 +279,22 @@ fn pull_policy(node: &Node, sink: &mut Sink) -> Option<PullPolicy> {
         sink.push(finding.hint("use `missing`, `always` or `never`"));
         return None;
     }
+    if let Some(every) = written.strip_prefix("every_") {
+        return match duration_ms(every) {
+            Ok(_) => Some(PullPolicy::Always),
+            Err(error) => {
+                sink.push(node.span.error("bad_value", error.to_string()));
+                None
+            }
+        };
+    }
     let words = [
         ("missing", PullPolicy::Missing),
         ("if_not_present", PullPolicy::Missing),
         ("always", PullPolicy::Always),
+        // The registry is asked whenever a container is made, and so at least that often.
+        ("daily", PullPolicy::Always),
+        ("weekly", PullPolicy::Always),
         ("never", PullPolicy::Never),
     ];
     word(node, &words, sink)

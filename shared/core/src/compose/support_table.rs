@@ -23,7 +23,13 @@ pub(super) const ATTRIBUTES: &[Attribute] = &[
     row(Top, "include", Differs("files inside the stack's folder only, without `project_directory` and `env_file`")),
     row(Top, "models", Refused("models run outside of containers", "run the model server as a service")),
     row(Service, "image", Differs("required; a tag is resolved to a digest once, when it is released")),
-    row(Service, "pull_policy", Differs("`missing`, `if_not_present`, `always` and `never`; `never` takes what is on the host")),
+    row(
+        Service,
+        "pull_policy",
+        Differs(
+            "`missing`, `if_not_present`, `always`, `never`; `daily`, `weekly` and `every_…` are `always`; asked when a container is made, and never for a digest that is on the host",
+        ),
+    ),
     row(Service, "command", Differs("shell operators without quotes are refused, because Compose's versions disagree about them")),
     row(Service, "entrypoint", Differs("as `command`")),
     row(Service, "environment", Differs("a name without a value takes it from the `.env` files, never from a shell")),

@@ -211,10 +211,13 @@ impl<'a> Builder<'a> {
     }
 
     fn creation_reason(&self, service: &DesiredService, wanted: &DesiredContainer) -> Reason {
-        let before =
-            self.start.from.and_then(|from| from.services.iter().find(|s| s.name == service.name)).and_then(|s| s.containers.first());
-        match before {
-            Some(before) if before.hash != wanted.hash => Reason::Changed { fields: changes(&before.model, &wanted.model) },
+        let before = self.start.from.and_then(|from| from.services.iter().find(|s| s.name == service.name));
+        match before.and_then(|before| Some((before, before.containers.first()?))) {
+            Some((before, container)) if container.hash != wanted.hash => {
+                // What was remembered on disk knows it beside the model only.
+                let old = ContainerModel { unshown: before.unshown.clone(), ..container.model.clone() };
+                Reason::Changed { fields: changes(&old, &wanted.model) }
+            }
             _ => Reason::Missing,
         }
     }

@@ -109,16 +109,16 @@ fn container_entries(stack: &StackModel, container: &ContainerModel) -> Entries 
         memory_reservation_bytes,
         nano_cpus,
         pids_limit,
+        unshown: _,
     } = container;
     let mut out = Entries::default();
     out.add("image", Out::text(image.to_string()));
     out.some("command", command.as_ref().map(Out::texts));
     out.some("entrypoint", entrypoint.as_ref().map(Out::texts));
     out.texts("environment", environment);
-    out.text("working_dir", working_dir.as_ref());
-    out.text("user", user.as_ref());
-    out.text("hostname", hostname.as_ref());
-    out.text("container_name", container_name.as_ref());
+    for (key, text) in [("working_dir", working_dir), ("user", user), ("hostname", hostname), ("container_name", container_name)] {
+        out.text(key, text.as_ref());
+    }
     out.texts("labels", labels);
     out.some("init", init.map(Out::plain));
     out.some("read_only", read_only.then(|| Out::plain(true)));
@@ -133,9 +133,9 @@ fn container_entries(stack: &StackModel, container: &ContainerModel) -> Entries 
     out.list("extra_hosts", extra_hosts.iter().map(Out::text));
     out.list("dns", dns.iter().map(Out::text));
     out.map("ulimits", ulimits.iter().map(|(name, limit)| (name.clone(), ulimit(limit))));
-    out.list("cap_add", cap_add.iter().map(Out::text));
-    out.list("cap_drop", cap_drop.iter().map(Out::text));
-    out.list("security_opt", security_opt.iter().map(Out::text));
+    for (key, words) in [("cap_add", cap_add), ("cap_drop", cap_drop), ("security_opt", security_opt)] {
+        out.list(key, words.iter().map(Out::text));
+    }
     out.list("devices", devices.iter().map(|device| Out::text(format!("{}:{}:{}", device.host, device.container, device.permissions))));
     out.some("shm_size", shm_size_bytes.map(bytes));
     out.texts("sysctls", sysctls);
