@@ -45,7 +45,7 @@ const fn required(key: &'static str, about: &'static str) -> Setting {
 }
 
 /// Every setting.
-pub const TABLE: [Setting; 19] = [
+pub const TABLE: [Setting; 20] = [
     required("host", "This host's name: its file in the config repo is `hosts/<host>.yaml`."),
     setting(
         "state_dir",
@@ -67,6 +67,11 @@ pub const TABLE: [Setting; 19] = [
     ),
     setting("trust.version", None, "The version of `trust.yaml` at that commit; needed with `trust.commit`."),
     setting("engine.socket", Some("/var/run/docker.sock"), "Socket of the container engine."),
+    setting(
+        "registry_credentials",
+        None,
+        "Path of a file with the logins of private registries, in the form of docker's `config.json` (`auths`). Read anew at each pull.",
+    ),
     setting("bot.url", None, "Where to deliver events; without it, none are delivered."),
     setting("bot.audience", None, "The bot's name in signatures; the URL unless given. Must equal the bot's own `audience`."),
     setting("timeouts.stop_secs", Some("30"), "After SIGTERM, the step in hand gets this long, in seconds."),
@@ -102,6 +107,8 @@ pub struct Settings {
     pub trust: Option<TrustPin>,
     /// Socket of the engine.
     pub engine_socket: PathBuf,
+    /// Logins of private registries.
+    pub registry_credentials: Option<PathBuf>,
     /// Where events go.
     pub bot: Option<BotSettings>,
     /// Deadline after SIGTERM.
@@ -311,6 +318,7 @@ impl Values {
         let repo = self.repo();
         let trust = self.trust();
         let engine_socket = self.checked("engine.socket", absolute);
+        let registry_credentials = self.checked("registry_credentials", absolute);
         let bot = self.bot();
         let stop_deadline = self.checked("timeouts.stop_secs", |text| seconds(text, 1.0, 3_600.0));
         let heartbeat = self.checked("status.heartbeat_secs", |text| seconds(text, 1.0, 3_600.0));
@@ -326,6 +334,7 @@ impl Values {
             repo: repo?,
             trust,
             engine_socket: engine_socket?,
+            registry_credentials,
             bot,
             stop_deadline: stop_deadline?,
             heartbeat: heartbeat?,

@@ -70,10 +70,14 @@ pub(super) fn remote(settings: &Settings) -> RemoteSettings {
 
 /// The engine, as this host's agent sees it.
 pub(super) fn connect(settings: &Settings) -> impl Fn(&EnvironmentName) -> Docker + Send + use<> {
-    let (socket, state_dir, host) = (settings.engine_socket.display().to_string(), settings.state_dir.clone(), settings.host.clone());
-    move |environment| {
-        Docker::new(docker::Settings { socket: socket.clone(), scope: scope(environment, &host), state_dir: state_dir.clone() })
-    }
+    let host = settings.host.clone();
+    let template = docker::Settings {
+        socket: settings.engine_socket.display().to_string(),
+        scope: String::new(),
+        state_dir: settings.state_dir.clone(),
+        registry_credentials: settings.registry_credentials.clone(),
+    };
+    move |environment| Docker::new(docker::Settings { scope: scope(environment, &host), ..template.clone() })
 }
 
 fn scope(environment: &EnvironmentName, host: &HostName) -> String {

@@ -6,6 +6,7 @@
 mod body;
 mod call;
 mod containers;
+mod credentials;
 mod known;
 mod labels;
 mod objects;
@@ -44,6 +45,8 @@ pub struct Settings {
     pub scope: String,
     /// The agent's state folder, by the path under which the engine sees it too.
     pub state_dir: PathBuf,
+    /// A file with the logins of private registries, in the form of docker's `config.json`.
+    pub registry_credentials: Option<PathBuf>,
 }
 
 /// A Docker Engine, as one scope sees it. Cheap to clone.

@@ -1,8 +1,9 @@
 //! Images: had on the host already, or pulled; a registry's "no" told apart from a registry that is away.
 
-use super::Docker;
 use super::call::{Call, Failed};
+use super::{Docker, credentials};
 use crate::engine::EngineError;
+use bollard::auth::DockerCredentials;
 use bollard::query_parameters::CreateImageOptions;
 use futures_util::StreamExt;
 use std::time::Duration;
@@ -15,8 +16,9 @@ const PULL_LIMIT: Duration = Duration::from_secs(15 * 60);
 /// Without any progress.
 const STALL_LIMIT: Duration = Duration::from_secs(120);
 
-/// What registries say when they mean no. Everything else is taken for a registry that cannot be asked now.
-const VERDICTS: [&str; 12] = [
+/// What registries say when they mean no. Everything else is taken for a registry that cannot be asked now; so is one
+/// that wants another login than the host has, for that says nothing about the release.
+const VERDICTS: [&str; 11] = [
     "manifest unknown",
     "not found: manifest",
     "name unknown",
@@ -24,7 +26,6 @@ const VERDICTS: [&str; 12] = [
     "repository does not exist",
     "pull access denied",
     "requested access to the resource is denied",
-    "unauthorized",
     "invalid reference format",
     "no matching manifest",
     "unsupported media type",
@@ -42,7 +43,11 @@ pub(super) async fn pull(docker: &Docker, image: &ImageRef, policy: PullPolicy) 
         let cause = "it is not on this host, and its pull_policy is `never`: build or load it here".to_owned();
         return Err(EngineError::Pull { image: reference, cause, is_verdict: true });
     }
-    ask_registry(docker, &reference).await
+    let failed =
+        |error: credentials::CredentialsError| EngineError::Pull { image: reference.clone(), cause: error.to_string(), is_verdict: false };
+    let file = docker.inner.settings.registry_credentials.as_deref();
+    let login = credentials::of(file, &image.registry).await.map_err(failed)?;
+    ask_registry(docker, &reference, login).await
 }
 
 async fn is_here(docker: &Docker, reference: &str) -> Result<bool, EngineError> {
@@ -54,11 +59,11 @@ async fn is_here(docker: &Docker, reference: &str) -> Result<bool, EngineError> 
     }
 }
 
-async fn ask_registry(docker: &Docker, reference: &str) -> Result<(), EngineError> {
+async fn ask_registry(docker: &Docker, reference: &str, login: Option<DockerCredentials>) -> Result<(), EngineError> {
     let options = CreateImageOptions { from_image: Some(reference.to_owned()), ..Default::default() };
     let call = Call::new(format!("pull {reference}"), PULL_LIMIT);
     let ask = |client: bollard::Docker| async move {
-        let mut progress = std::pin::pin!(client.create_image(Some(options), None, None));
+        let mut progress = std::pin::pin!(client.create_image(Some(options), None, login));
         loop {
             match tokio::time::timeout(STALL_LIMIT, progress.next()).await {
                 Ok(Some(line)) => line?,
@@ -72,12 +77,21 @@ async fn ask_registry(docker: &Docker, reference: &str) -> Result<(), EngineErro
 
 fn pull_error(reference: &str, failed: Failed) -> EngineError {
     match failed.words() {
-        Some(words) => EngineError::Pull { image: reference.to_owned(), cause: words.to_owned(), is_verdict: is_no(&failed, words) },
+        Some(words) => {
+            let hint =
+                if wants_login(words) { "; logins of private registries stand in the file that `registry_credentials` names" } else { "" };
+            EngineError::Pull { image: reference.to_owned(), cause: format!("{words}{hint}"), is_verdict: is_no(&failed, words) }
+        }
         None => failed.into(),
     }
 }
 
+fn wants_login(words: &str) -> bool {
+    ["unauthorized", "no basic auth credentials", "denied"].iter().any(|mark| words.contains(mark))
+}
+
 fn is_no(failed: &Failed, words: &str) -> bool {
     let words = words.to_ascii_lowercase();
-    failed.is(404) || failed.is(400) || VERDICTS.iter().any(|verdict| words.contains(verdict))
+    let no_login = words.contains("unauthorized") || words.contains("no basic auth credentials");
+    !no_login && (failed.is(404) || failed.is(400)) || VERDICTS.iter().any(|verdict| words.contains(verdict))
 }

@@ -84,7 +84,8 @@ async fn engine(from: u32, to: u32) -> FakeEngine {
     let app = axum::Router::new().fallback(move |request: Request<Body>| async move { answers.answer(request.uri().path()).await });
     tokio::spawn(async move { axum::serve(listener, app).await });
     let socket = format!("unix://{}", socket.display());
-    let docker = Docker::new(Settings { socket, scope: "test/fake".into(), state_dir: folder.path().to_owned() });
+    let docker =
+        Docker::new(Settings { socket, scope: "test/fake".into(), state_dir: folder.path().to_owned(), registry_credentials: None });
     FakeEngine { speaks, docker, _folder: folder }
 }
 
@@ -139,8 +140,12 @@ async fn a_broken_event_stream_is_an_error_and_the_next_call_opens_a_new_one() {
 async fn an_engine_that_is_away_is_unreachable_and_found_when_it_comes() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("engine.sock");
-    let docker =
-        Docker::new(Settings { socket: socket.display().to_string(), scope: "test/fake".into(), state_dir: folder.path().to_owned() });
+    let docker = Docker::new(Settings {
+        socket: socket.display().to_string(),
+        scope: "test/fake".into(),
+        state_dir: folder.path().to_owned(),
+        registry_credentials: None,
+    });
     assert!(matches!(docker.observe().await, Err(EngineError::Unreachable { .. })));
     assert!(matches!(docker.changed().await, Err(EngineError::Unreachable { .. })));
     let listener = tokio::net::UnixListener::bind(&socket).unwrap();

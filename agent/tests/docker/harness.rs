@@ -48,7 +48,8 @@ impl World {
         let repository = format!("tidegate-test/agent-{}", run_id());
         images(&raw, &repository).await;
         let (state, scope) = (tempfile::tempdir().unwrap(), format!("{}/{id}", run_id()));
-        let settings = Settings { socket: SOCKET.into(), scope: scope.clone(), state_dir: state.path().to_owned() };
+        let settings =
+            Settings { socket: SOCKET.into(), scope: scope.clone(), state_dir: state.path().to_owned(), registry_credentials: None };
         World { docker: Docker::new(settings), raw, id, scope, state, record: StackRecord::default(), repository }
     }
 

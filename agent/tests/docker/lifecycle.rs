@@ -351,5 +351,5 @@ async fn what_is_known_without_asking_is_what_a_listing_says() {
 /// Another adapter on the same scope, which knows nothing yet.
 fn fresh_of(world: &World) -> tidegate_agent::docker::Docker {
     let (socket, scope, state_dir) = (crate::harness::SOCKET.to_owned(), world.scope.clone(), world.state.path().to_owned());
-    tidegate_agent::docker::Docker::new(tidegate_agent::docker::Settings { socket, scope, state_dir })
+    tidegate_agent::docker::Docker::new(tidegate_agent::docker::Settings { socket, scope, state_dir, registry_credentials: None })
 }
