@@ -6,10 +6,10 @@ use crate::settings::Settings;
 use crate::store::{Memory, StackMemory};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
-use tidegate_core::desired::{DesiredService, DesiredStack};
+use tidegate_core::desired::{DesiredContainer, DesiredService, DesiredStack};
 use tidegate_core::events::{HostStatus, ServiceStatus, StackStatus};
 use tidegate_core::ids::{EnvironmentName, ServiceName, StackName};
-use tidegate_core::observed::{Health, ObservedContainer, ObservedHost};
+use tidegate_core::observed::{ContainerState, Health, ObservedContainer, ObservedHost};
 
 /// The agent's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -72,7 +72,7 @@ fn stack_status(facts: &Facts<'_>, name: &StackName) -> StackStatus {
 fn services(released: Option<&DesiredStack>, stack: &StackName, observed: &ObservedHost) -> BTreeMap<ServiceName, ServiceStatus> {
     let mut services: BTreeMap<ServiceName, ServiceStatus> = BTreeMap::new();
     for service in released.into_iter().flat_map(|desired| &desired.services) {
-        services.insert(service.name.clone(), wanted(service));
+        services.insert(service.name.clone(), wanted(service, observed));
     }
     for container in observed.containers.values().filter(|container| container.stack == *stack) {
         let status = services.entry(container.service.clone()).or_insert_with(|| unknown(container));
@@ -81,9 +81,14 @@ fn services(released: Option<&DesiredStack>, stack: &StackName, observed: &Obser
     services
 }
 
-fn wanted(service: &DesiredService) -> ServiceStatus {
+fn wanted(service: &DesiredService, observed: &ObservedHost) -> ServiceStatus {
     let image = service.containers.first().map(|container| container.model.image.for_people()).unwrap_or_default();
-    let lasting = if service.one_shot { 0 } else { service.containers.len() };
+    // A job that has ended is done, not missing.
+    let has_ended = |container: &&DesiredContainer| {
+        let state = observed.containers.get(&container.name).map(|found| found.state);
+        container.model.may_end() && state == Some(ContainerState::Exited(0))
+    };
+    let lasting = if service.one_shot { 0 } else { service.containers.iter().filter(|container| !has_ended(container)).count() };
     ServiceStatus { image, wanted: u32::try_from(lasting).unwrap_or(u32::MAX), running: 0, health: None, since: None }
 }
 

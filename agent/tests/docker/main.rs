@@ -6,4 +6,6 @@ mod attributes;
 mod fake;
 mod harness;
 mod lifecycle;
+mod loops;
 mod peer;
+mod private;
