@@ -222,7 +222,9 @@ fn a_project_becomes_a_stack_in_a_new_config_repo() {
     assert!(code == 64 && err.contains("is there already"), "{err}");
     let (code, out, _) = tidegate(&["import", text(&file), "--output-dir", text(&target), "--stack", "shop2"]);
     assert!(code == 0 && out.contains("add `shop2: {}`"), "{out}");
-    assert!(std::fs::read_dir(&target).unwrap().all(|entry| !entry.unwrap().file_name().to_str().unwrap().starts_with('.')));
+    let hidden =
+        std::fs::read_dir(&target).unwrap().filter(|entry| entry.as_ref().unwrap().file_name().to_str().unwrap().starts_with(".tidegate"));
+    assert_eq!(hidden.count(), 0);
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod papers;
 mod plan;
 mod render;
 mod rollback;
+mod schema;
 mod source;
 mod status;
 mod trust;
@@ -68,6 +69,8 @@ enum Command {
     Init(demo::InitArgs),
     /// Look for what could be wrong on this host, and say how to mend it
     Doctor(doctor::DoctorArgs),
+    /// Write JSON Schemas of the config repo's files, for editors
+    Schema(schema::SchemaArgs),
     /// Write shell completions to stdout
     Completions(papers::CompletionsArgs),
     /// Write man pages to a folder
@@ -140,6 +143,7 @@ fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Resume(args) => rollback::resume(&args),
         Command::Init(args) => demo::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => papers::completions(&args, Cli::command()),
         Command::Man(args) => papers::man(&args, Cli::command()),
     }

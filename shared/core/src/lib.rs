@@ -1,6 +1,6 @@
 //! Tidegate's pure core: parses, validates and decides. No clock, no I/O, no async; time and randomness are arguments.
 //!
-//! Direction of imports: ids ← findings, files ← yaml ← keys ← calendar, compose, lock, observed, trust ← repo, desired ← plan ← events, preview.
+//! Direction of imports: ids ← findings, files ← yaml ← keys ← calendar, compose, lock, observed, trust ← repo, desired ← plan ← events, preview; schema beside them.
 
 pub mod advice;
 pub mod calendar;
@@ -19,5 +19,6 @@ pub mod plan;
 pub mod policy;
 pub mod preview;
 pub mod repo;
+pub mod schema;
 pub mod trust;
 pub mod yaml;

@@ -18,7 +18,7 @@ const CORE_LAYERS: &[&[&str]] = &[
     // What is required stands in the repo; whether it is met, with a lock's approvals, is decided after it.
     &["policy", "plan"],
     &["advice", "offers", "candidate", "rollout"],
-    &["events", "preview"],
+    &["events", "preview", "schema"],
 ];
 
 /// What the core must not touch: it neither looks at the clock nor at the outside, and does not log.

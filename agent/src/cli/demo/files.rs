@@ -1,5 +1,6 @@
 //! The files of the demo: a small but complete config repo, and the settings of three programs.
 
+use crate::cli::schema;
 use std::path::{Path, PathBuf};
 use tidegate_core::files::RepoFiles;
 use tidegate_core::ids::InvalidId;
@@ -38,6 +39,9 @@ pub(super) fn repo(addresses: &Addresses, keys: &Keys) -> Result<RepoFiles, Inva
         ("stacks/shop/.env.production", format!("WEB_PORT={}\n", addresses.production_web)),
         ("stacks/shop/.env", "# `docker compose up` on a laptop\nWEB_PORT=8080\n".to_owned()),
     ] {
+        files.insert_text(path.parse()?, &schema::headed(path, &text));
+    }
+    for (path, text) in schema::files() {
         files.insert_text(path.parse()?, &text);
     }
     Ok(files)

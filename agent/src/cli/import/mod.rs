@@ -9,7 +9,7 @@ mod project;
 
 use super::exit::UsageError;
 use super::folder::Aside;
-use super::{Exit, print, source, tell};
+use super::{Exit, print, schema, source, tell};
 use crate::words::import as say;
 use crate::zones;
 use clap::Args;
@@ -78,8 +78,18 @@ fn files(args: &ImportArgs, project: &Project, resolved: &Resolved, existing: bo
             made.insert(path.clone(), file.clone());
         }
     }
+    // A config repo that has schemas, or gets them, names them in each file.
+    if !existing || args.output_dir.join(".schema").is_dir() {
+        for path in project.compose_files() {
+            let Some(text) = made.get(&path).and_then(|file| std::str::from_utf8(&file.bytes).ok()).map(str::to_owned) else { continue };
+            made.insert_text(path.clone(), &schema::headed(path.as_str(), &text));
+        }
+    }
     if !existing {
         for (path, text) in say::new_repo(&args.environment, &args.host, &project.stack) {
+            made.insert_text(path.parse()?, &schema::headed(&path, &text));
+        }
+        for (path, text) in schema::files() {
             made.insert_text(path.parse()?, &text);
         }
     }
@@ -109,7 +119,7 @@ fn write(args: &ImportArgs, made: &RepoFiles, existing: bool) -> anyhow::Result<
     // The stack's folder in an existing repo; else everything, and the file that makes it a config repo last.
     let mut entries: Vec<String> = match existing {
         true => Vec::new(),
-        false => ["environments", "hosts"].map(str::to_owned).into(),
+        false => [".schema", "environments", "hosts"].map(str::to_owned).into(),
     };
     let stacks =
         made.iter().filter_map(|(path, _)| path.as_str().strip_prefix("stacks/")?.split('/').next().map(|name| format!("stacks/{name}")));
