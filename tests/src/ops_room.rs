@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -357,6 +358,11 @@ impl OpsRoom {
     /// Waits until the card of a release of production no longer offers anything to decide and says it is live.
     pub async fn wait_live(&self, release: u64) -> Result<Seen> {
         self.wait_card(&[&format!("production · release {release}"), "Live: "]).await
+    }
+
+    /// The config repo that everybody pushes to.
+    pub fn repository(&self) -> PathBuf {
+        self.folder.path().join("git/config.git")
     }
 
     /// Bytes of memory that the bot's process holds.

@@ -4,7 +4,9 @@
 mod back;
 mod consent;
 mod line;
+mod lost;
 mod peers;
 mod rules;
+mod soak;
 mod stranger;
 mod talk;

@@ -362,8 +362,14 @@ impl Rest {
             retry_after: Option<f64>,
             #[serde(default)]
             global: bool,
+            #[serde(default)]
+            code: u64,
         }
         let said: Limited = serde_json::from_slice(body).unwrap_or_default();
+        // No limit of a route: this one message takes no more edits, and is to be continued by another.
+        if said.code == code::OLD_MESSAGE {
+            return Tried::No(self.refused(call, 429, body));
+        }
         let secs = said.retry_after.or(header).filter(|secs| secs.is_finite()).unwrap_or(5.0).clamp(0.05, 3_600.0);
         let (pause, now) = (Duration::from_secs_f64(secs), Instant::now());
         let reach = if said.global || is_global { Reach::Global } else { Reach::Route };
