@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use tidegate_core::calendar::{Calendar, Zones};
+use tidegate_core::calendar::{Calendar, RECURRING_MAX, Zones};
 
 const REALISTIC: Duration = Duration::from_micros(50);
 const NASTIEST: Duration = Duration::from_millis(5);
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         costs.sort_unstable();
         let (median, worst) = (costs[costs.len() / 2], costs[costs.len() - 1]);
         println!("{name:<44} {median:>12.1?} {worst:>12.1?} {target:>12.1?}");
-        met &= median < target;
+        met &= worst < target;
     }
     if met { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -35,14 +35,14 @@ fn instants() -> impl Iterator<Item = Timestamp> {
     (0..INSTANTS).map(move |index| first + SignedDuration::from_mins(index * 2 * 365 * 24 * 60 / INSTANTS + index))
 }
 
-/// The cheapest of three, so that the machine's other work does not count.
+/// The cheapest of five, so that the machine's other work does not count.
 fn cost(calendar: &Calendar, at: Timestamp) -> Duration {
     let once = || {
         let begin = Instant::now();
         black_box(calendar.decide(black_box(at)));
         begin.elapsed()
     };
-    once().min(once()).min(once())
+    (0..5).map(|_| once()).min().unwrap_or_default()
 }
 
 fn calendars() -> Vec<(&'static str, Duration, Value)> {
@@ -51,7 +51,13 @@ fn calendars() -> Vec<(&'static str, Duration, Value)> {
     let nights = window("0 22 * * MON-THU", "6h");
     let days = window("0 10 * * MON-THU", "6h");
     let weekend = json!({ "cron": "0 16 * * FRI", "duration": "2d16h", "tz": "Europe/Berlin" });
-    let odd: Vec<Value> = (0..64).map(|_| window("*/2 * * * *", "1m")).collect();
+    let zone = |index: usize| ZONES[index % ZONES.len()];
+    let rare: Vec<Value> = (0..RULES)
+        .map(|index| json!({ "cron": format!("{index} 0 29 2 {}", index % 7), "duration": "1m", "tz": zone(index), "day_match": "all" }))
+        .collect();
+    let long: Vec<Value> = (0..RULES / 2)
+        .map(|index| json!({ "cron": format!("*/{} * 1-{} * *", 1 + index % 3, 1 + index % 28), "duration": "31d", "tz": zone(index) }))
+        .collect();
     vec![
         ("always", REALISTIC, json!({ "windows": "always" })),
         ("office hours, cutoff", REALISTIC, json!({ "windows": [days], "cutoff": "30m" })),
@@ -74,6 +80,36 @@ fn calendars() -> Vec<(&'static str, Duration, Value)> {
             json!({ "windows": [{
             "cron": "0 0 29 2 MON", "duration": "1m", "tz": "Europe/Berlin", "day_match": "all" }], "cutoff": "1m" }),
         ),
-        ("64 windows of every other minute", 64 * NASTIEST, json!({ "windows": odd, "cutoff": "1m" })),
+        ("as many windows as allowed, never startable", NASTIEST, json!({ "windows": odd(RULES), "cutoff": "1m" })),
+        (
+            "the same, half of them freezes that stop rollbacks",
+            NASTIEST,
+            json!({ "windows": odd(RULES / 2), "freezes": blocking(hourly())[..RULES / 2], "cutoff": "1m" }),
+        ),
+        ("always frozen by as many freezes as allowed", NASTIEST, json!({ "freezes": blocking(hourly()), "cutoff": "2h" })),
+        ("as many rare days as allowed", NASTIEST, json!({ "windows": rare, "cutoff": "2h" })),
+        ("windows of 31 days, each begun by the minute", NASTIEST, json!({ "windows": long, "freezes": blocking(hourly())[..RULES / 2] })),
     ]
 }
+
+/// Rules that open in every even minute and never for long enough; each is written differently, in zones that change their clocks.
+fn odd(count: usize) -> Vec<Value> {
+    let rule = |index: usize| json!({ "cron": format!("{}-58/2 * {}-31 * *", index % 16 * 2, 1 + index % 2), "duration": "1m", "tz": ZONES[index % ZONES.len()] });
+    (0..count).map(rule).collect()
+}
+
+/// One minute of every two, each of them for another one.
+fn hourly() -> Vec<Value> {
+    (0..RULES)
+        .map(|index| json!({ "cron": format!("{}-59/15 * * * *", index % 15), "duration": "1m", "tz": ZONES[index % ZONES.len()] }))
+        .collect()
+}
+
+fn blocking(mut freezes: Vec<Value>) -> Vec<Value> {
+    freezes.iter_mut().for_each(|freeze| freeze["blocks"] = json!(["release", "rollback"]));
+    freezes
+}
+
+/// As many windows and recurring freezes as an environment may have.
+const RULES: usize = RECURRING_MAX;
+const ZONES: [&str; 4] = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca"];

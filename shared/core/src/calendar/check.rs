@@ -11,7 +11,9 @@ use jiff::tz::Offset;
 use std::collections::BTreeSet;
 
 /// Most windows in a calendar.
-pub const WINDOWS_MAX: usize = 64;
+pub const WINDOWS_MAX: usize = 24;
+/// Most windows and recurring freezes of an environment together: what a decision costs grows with them.
+pub const RECURRING_MAX: usize = 24;
 /// Most freezes in a calendar.
 pub const FREEZES_MAX: usize = 128;
 /// Longest name of a window or freeze, in characters.
@@ -25,6 +27,7 @@ impl Calendar {
         let mut check = Check { zones, errors: Vec::new() };
         let windows = check.windows(&raw.windows);
         let freezes = check.freezes(&raw.freezes);
+        check.recurring_count(raw);
         let cutoff = check.cutoff(raw.cutoff.as_deref());
         if check.errors.is_empty() {
             Ok(Calendar { windows, freezes, cutoff, zones: Some(zones.source().clone()) })
@@ -70,6 +73,21 @@ impl Check<'_> {
     fn freezes(&mut self, raw: &[RawFreeze]) -> Vec<Freeze> {
         self.count(Item::AllFreezes, raw.len(), FREEZES_MAX);
         raw.iter().take(FREEZES_MAX).enumerate().filter_map(|(index, raw)| self.freeze(index, raw)).collect()
+    }
+
+    /// Too many windows alone are told as such.
+    fn recurring_count(&mut self, raw: &RawCalendar) {
+        let windows = match &raw.windows {
+            RawWindows::List(list) => list.len(),
+            RawWindows::Absent | RawWindows::Word(_) => 0,
+        };
+        let freezes = raw.freezes.iter().filter(|freeze| freeze.cron.is_some()).count();
+        if windows <= WINDOWS_MAX && windows + freezes > RECURRING_MAX {
+            let found = format!("{windows} windows and {freezes} recurring freezes, at most {RECURRING_MAX} are allowed together");
+            let problem =
+                Problem::new("too_many", found).hint("unite windows and freezes that belong together; one-off freezes do not count");
+            self.errors.push(problem.at(Item::AllFreezes, ""));
+        }
     }
 
     fn count(&mut self, item: Item, found: usize, allowed: usize) {

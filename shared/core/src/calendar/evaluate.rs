@@ -21,7 +21,7 @@ pub(super) const HORIZON_SECS: i64 = HORIZON_DAYS * SECS_PER_DAY;
 pub(super) const MERGE_SECS: i64 = MERGE_DAYS * SECS_PER_DAY;
 
 /// How often a rule is asked for its next or last stretch before the walk is given up; each costs a few microseconds.
-const STEPS_MAX: u32 = 256;
+const STEPS_MAX: u32 = 128;
 
 impl Calendar {
     /// The decision for an instant.

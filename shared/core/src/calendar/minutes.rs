@@ -1,10 +1,12 @@
 //! The same evaluation on a map with one bit for each minute, for calendars of so many tiny stretches that walking from boundary to
-//! boundary would take seconds. Its cost depends on the number of rules and on the horizon, not on how often they change.
+//! boundary would take seconds. Its cost depends on the number of rules and on the horizon, not on how often they change; what does
+//! not depend on the stretch that is looked at (days, changes of the clock, what a day looks like) is worked out once.
 //!
 //! Every boundary is a whole minute: cron fires on minutes, durations and freezes are written in minutes, and no zone has had an
 //! offset with odd seconds since 1972.
 
 use super::cron::Fields;
+use super::duration::DURATION_MINUTES_MAX;
 use super::evaluate::{HORIZON_SECS, MERGE_SECS, Search};
 use super::model::{Calendar, Gated, Once, Recurring, When, Windows};
 use super::zone::{Change, Zone, timestamp};
@@ -29,8 +31,10 @@ pub(super) fn next_start(calendar: &Calendar, search: &Search) -> Option<i64> {
     let needed = (calendar.cutoff_secs() / SECS_PER_MINUTE + 1).max((search.needs_secs + SECS_PER_MINUTE - 1) / SECS_PER_MINUTE);
     // More than the merge limit is "until further notice", which is time enough.
     let needed = needed.min(MERGE_SECS / SECS_PER_MINUTE + 1);
+    let whole = Range::covering(search.from_secs, search.until_secs).longer(CHUNK_MINUTES + needed);
+    let rules = Rules::of(calendar, Gated::Release, whole);
     let found = chunks(search.from_secs, search.until_secs).find_map(|chunk| {
-        let mut open = open_minutes(calendar, Range { count: chunk.count + needed, ..chunk });
+        let mut open = rules.open(chunk.longer(needed));
         open.keep_runs(needed);
         open.first_set()
     });
@@ -39,8 +43,9 @@ pub(super) fn next_start(calendar: &Calendar, search: &Search) -> Option<i64> {
 
 /// The first instant from `at_secs` on at which no freeze stops this class; none: after the horizon.
 pub(super) fn thaw(calendar: &Calendar, class: Gated, at_secs: i64) -> Option<i64> {
+    let rules = Rules::of(calendar, class, Range::covering(at_secs, at_secs + HORIZON_SECS).longer(CHUNK_MINUTES));
     let found = chunks(at_secs, at_secs + HORIZON_SECS).find_map(|chunk| {
-        let mut thawed = frozen_minutes(calendar, class, chunk);
+        let mut thawed = rules.frozen(chunk);
         thawed.invert();
         thawed.first_set()
     });
@@ -68,6 +73,10 @@ impl Range {
         let first = from_secs.div_euclid(SECS_PER_MINUTE);
         Range { first, count: until_secs.div_euclid(SECS_PER_MINUTE) - first + 1 }
     }
+
+    fn longer(self, minutes: i64) -> Range {
+        Range { count: self.count + minutes, ..self }
+    }
 }
 
 fn chunks(from_secs: i64, until_secs: i64) -> impl Iterator<Item = Range> {
@@ -78,33 +87,131 @@ fn chunks(from_secs: i64, until_secs: i64) -> impl Iterator<Item = Range> {
 
 /// The minutes of the effective intervals.
 pub(super) fn open_minutes(calendar: &Calendar, range: Range) -> Bits {
-    let mut open = Bits::new(range);
-    match &calendar.windows {
-        Windows::None | Windows::Always => open.invert(),
-        Windows::Listed(windows) => windows.iter().for_each(|window| open.mark_recurring(&window.recurring)),
-    }
-    if !calendar.freezes.is_empty() {
-        open.remove(&frozen_minutes(calendar, Gated::Release, range));
-    }
-    open
-}
-
-fn frozen_minutes(calendar: &Calendar, class: Gated, range: Range) -> Bits {
-    let mut frozen = Bits::new(range);
-    for freeze in calendar.freezes.iter().filter(|freeze| freeze.stops(class)) {
-        match &freeze.when {
-            When::Once(once) => frozen.mark_once(once),
-            When::Recurring(recurring) => frozen.mark_recurring(recurring),
-        }
-    }
-    frozen
+    Rules::of(calendar, Gated::Release, range).open(range)
 }
 
 /// The minutes in which one recurring rule is in force.
 pub(super) fn recurring_minutes(recurring: &Recurring, range: Range) -> Bits {
+    let mut table = Table::new(range);
+    let rule = table.rule(recurring);
     let mut bits = Bits::new(range);
-    bits.mark_recurring(recurring);
+    bits.mark_recurring(&rule, &table);
     bits
+}
+
+/// The rules of a calendar, ready to be marked on maps within a range.
+struct Rules<'a> {
+    /// None: always open.
+    windows: Option<Vec<Rule<'a>>>,
+    recurring: Vec<Rule<'a>>,
+    once: Vec<&'a Once>,
+    table: Table,
+}
+
+impl<'a> Rules<'a> {
+    /// Of the windows and of the freezes that stop a class.
+    fn of(calendar: &'a Calendar, class: Gated, range: Range) -> Rules<'a> {
+        let mut table = Table::new(range);
+        let windows = match &calendar.windows {
+            Windows::None | Windows::Always => None,
+            Windows::Listed(windows) => Some(windows.iter().map(|window| table.rule(&window.recurring)).collect()),
+        };
+        let (mut recurring, mut once) = (Vec::new(), Vec::new());
+        for freeze in calendar.freezes.iter().filter(|freeze| freeze.stops(class)) {
+            match &freeze.when {
+                When::Once(one) => once.push(one),
+                When::Recurring(rule) => recurring.push(table.rule(rule)),
+            }
+        }
+        Rules { windows, recurring, once, table }
+    }
+
+    fn open(&self, range: Range) -> Bits {
+        let mut open = Bits::new(range);
+        match &self.windows {
+            None => open.invert(),
+            Some(windows) => windows.iter().for_each(|rule| open.mark_recurring(rule, &self.table)),
+        }
+        if !self.recurring.is_empty() || !self.once.is_empty() {
+            open.remove(&self.frozen(range));
+        }
+        open
+    }
+
+    fn frozen(&self, range: Range) -> Bits {
+        let mut frozen = Bits::new(range);
+        self.once.iter().for_each(|once| frozen.mark_once(once));
+        self.recurring.iter().for_each(|rule| frozen.mark_recurring(rule, &self.table));
+        frozen
+    }
+}
+
+/// A recurring rule with what a day of it looks like.
+struct Rule<'a> {
+    pattern: DayPattern<'a>,
+    duration: i64,
+    /// Its zone's clock, by its place in the table.
+    clock: usize,
+}
+
+/// What all rules share: the days of a range, and the clocks of their zones.
+struct Table {
+    range: Range,
+    first_day: i64,
+    days: Vec<Day>,
+    clocks: Vec<(Zone, Clock)>,
+}
+
+/// A day of the civil calendar.
+#[derive(Clone, Copy)]
+struct Day {
+    /// Counted from 1970-01-01.
+    number: i64,
+    weekday: u32,
+    day_of_month: u32,
+    month: u32,
+}
+
+/// A rule that began this many days before a range may still be in force in it: the longest duration, and a day for zones.
+const DAYS_BEFORE: i64 = DURATION_MINUTES_MAX / MINUTES_PER_DAY + 3;
+/// Civil days may lie this far after the range.
+const DAYS_AFTER: i64 = 3;
+
+impl Table {
+    fn new(range: Range) -> Table {
+        let first_day = range.first.div_euclid(MINUTES_PER_DAY) - DAYS_BEFORE;
+        let last_day = (range.first + range.count).div_euclid(MINUTES_PER_DAY) + DAYS_AFTER;
+        let first_date = Offset::UTC.to_datetime(timestamp(first_day * MINUTES_PER_DAY * SECS_PER_MINUTE)).date();
+        let dates = std::iter::successors(Some(first_date), |date| date.tomorrow().ok());
+        let days = (first_day..=last_day).zip(dates).map(|(number, date)| Day::new(number, date)).collect();
+        Table { range, first_day, days, clocks: Vec::new() }
+    }
+
+    fn rule<'a>(&mut self, recurring: &'a Recurring) -> Rule<'a> {
+        let duration = recurring.duration.get();
+        let known = self.clocks.iter().position(|(zone, _)| *zone == recurring.zone);
+        let clock = known.unwrap_or_else(|| {
+            let first = self.range.first - DAYS_BEFORE * MINUTES_PER_DAY;
+            let clock = Clock::new(&recurring.zone, first, self.range.first + self.range.count + DAYS_AFTER * MINUTES_PER_DAY);
+            self.clocks.push((recurring.zone.clone(), clock));
+            self.clocks.len() - 1
+        });
+        Rule { pattern: DayPattern::new(recurring.expression.fields(), duration), duration, clock }
+    }
+
+    /// The days from one to the other.
+    fn days(&self, first: i64, last: i64) -> &[Day] {
+        let place = |day: i64| index(day - self.first_day).min(self.days.len());
+        self.days.get(place(first)..place(last + 1)).unwrap_or_default()
+    }
+}
+
+impl Day {
+    fn new(number: i64, date: Date) -> Day {
+        let small = |value: i8| u32::try_from(value).unwrap_or(0);
+        let weekday = small(date.weekday().to_sunday_zero_offset());
+        Day { number, weekday, day_of_month: small(date.day()), month: small(date.month()) }
+    }
 }
 
 /// One bit for each minute of a range, the first in the lowest bit of the first word. Bits after the range stay 0.
@@ -204,42 +311,55 @@ impl Bits {
         self.set(once.from_secs.div_euclid(SECS_PER_MINUTE), once.until_secs.div_euclid(SECS_PER_MINUTE));
     }
 
-    fn mark_recurring(&mut self, recurring: &Recurring) {
-        let duration = recurring.duration.get();
-        let pattern = DayPattern::new(recurring.expression.fields(), duration);
-        let clock = Clock::new(&recurring.zone, self.range.first - duration - MINUTES_PER_DAY, self.range.first + self.range.count);
-        let first_day = clock.civil_day(self.range.first - duration) - 1;
-        let last_day = clock.civil_day(self.range.first + self.range.count) + 1;
-        for day in pattern.days(first_day, last_day) {
-            match clock.steady(day) {
-                Some(midnight) => self.mark_day(&pattern, midnight),
-                None => {
-                    for start in pattern.starts.iter().map(|start| clock.start(day * MINUTES_PER_DAY + start)) {
-                        self.set(start, start + duration);
+    fn mark_recurring(&mut self, rule: &Rule<'_>, table: &Table) {
+        let Some((_, clock)) = table.clocks.get(rule.clock) else { return };
+        let (first, last) = (self.range.first - rule.duration, self.range.first + self.range.count);
+        let clock = clock.part(first - 2 * MINUTES_PER_DAY, last + 2 * MINUTES_PER_DAY);
+        let days = table.days(clock.civil_day(first) - 1, clock.civil_day(last) + 1);
+        let mut covered = i64::MIN;
+        for day in days.iter().filter(|day| rule.pattern.matches(day)) {
+            match (clock.steady(day.number), &rule.pattern.bits) {
+                (Some(midnight), Some(bits)) => self.or_at(bits, midnight),
+                (Some(midnight), None) => {
+                    rule.pattern.runs.iter().for_each(|(from, until)| self.cover(midnight + from, midnight + until, &mut covered));
+                }
+                (None, _) => {
+                    for start in rule.pattern.starts.iter().map(|start| clock.start(day.number * MINUTES_PER_DAY + start)) {
+                        self.cover(start, start + rule.duration, &mut covered);
                     }
                 }
             }
         }
-    }
-}
-
-impl Bits {
-    fn mark_day(&mut self, pattern: &DayPattern<'_>, midnight: i64) {
-        match &pattern.bits {
-            Some(bits) => self.or_at(bits, midnight),
-            None => pattern.runs.iter().for_each(|(from, until)| self.set(midnight + from, midnight + until)),
-        }
+        self.clear_spare();
     }
 
-    /// Adds other bits, with their first at a minute.
+    /// Sets `[from, until)`, without what was covered before: starts never run backwards, so long stretches cost their length once.
+    fn cover(&mut self, from: i64, until: i64, covered: &mut i64) {
+        self.set(from.max(*covered), until);
+        *covered = until.max(*covered);
+    }
+
+    /// Adds other bits, with their first at a minute. May touch the spare ones.
     fn or_at(&mut self, other: &Bits, minute: i64) {
         let place = minute - self.range.first;
         let (first, shift) = (place.div_euclid(WORD_BITS), place.rem_euclid(WORD_BITS));
-        for (position, word) in (first..).zip(&other.words) {
-            self.or_word(position, word << shift);
-            self.or_word(position + 1, word.checked_shr(u32::try_from(WORD_BITS - shift).unwrap_or(u32::MAX)).unwrap_or(0));
+        let inside = usize::try_from(first).ok().and_then(|first| self.words.get_mut(first..first + other.words.len() + 1));
+        let Some(words) = inside else { return self.or_at_the_edge(other, (first, shift)) };
+        let mut carry = 0;
+        for (word, bits) in words.iter_mut().zip(&other.words) {
+            *word |= bits << shift | carry;
+            carry = bits >> 1 >> (WORD_BITS - 1 - shift);
         }
-        self.clear_spare();
+        if let Some(last) = words.last_mut() {
+            *last |= carry;
+        }
+    }
+
+    fn or_at_the_edge(&mut self, other: &Bits, (first, shift): (i64, i64)) {
+        for (position, bits) in (first..).zip(&other.words) {
+            self.or_word(position, bits << shift);
+            self.or_word(position + 1, bits >> 1 >> (WORD_BITS - 1 - shift));
+        }
     }
 
     fn or_word(&mut self, position: i64, bits: u64) {
@@ -317,18 +437,10 @@ impl DayPattern<'_> {
         DayPattern { fields, starts, runs, bits }
     }
 
-    fn matches(&self, date: Date) -> bool {
-        let number = |value: i8| u32::try_from(value).unwrap_or(0);
-        self.fields.weekdays.contains(number(date.weekday().to_sunday_zero_offset()))
-            && self.fields.days_of_month.contains(number(date.day()))
-            && self.fields.months.contains(number(date.month()))
-    }
-
-    /// The days from `first` to `last`, counted from 1970-01-01, on which it fires.
-    fn days(&self, first: i64, last: i64) -> impl Iterator<Item = i64> {
-        let first_date = Offset::UTC.to_datetime(timestamp(first * MINUTES_PER_DAY * SECS_PER_MINUTE)).date();
-        let dates = std::iter::successors(Some(first_date), |date| date.tomorrow().ok());
-        (first..=last).zip(dates).filter(|(_, date)| self.matches(*date)).map(|(day, _)| day)
+    fn matches(&self, day: &Day) -> bool {
+        self.fields.weekdays.contains(day.weekday)
+            && self.fields.days_of_month.contains(day.day_of_month)
+            && self.fields.months.contains(day.month)
     }
 }
 
@@ -339,16 +451,31 @@ struct Clock {
     changes: Vec<Change>,
 }
 
+/// The same over a part of the range.
+struct ClockPart<'a> {
+    offset: i64,
+    changes: &'a [Change],
+}
+
 impl Clock {
     fn new(zone: &Zone, first: i64, last: i64) -> Clock {
         let (from, until) = (first * SECS_PER_MINUTE, (last + MINUTES_PER_DAY) * SECS_PER_MINUTE);
         Clock { offset: zone.offset_secs(from).div_euclid(SECS_PER_MINUTE), changes: zone.changes(from, until).collect() }
     }
 
+    fn part(&self, first: i64, last: i64) -> ClockPart<'_> {
+        let from = self.changes.partition_point(|change| change.minute() < first);
+        let until = self.changes.partition_point(|change| change.minute() <= last);
+        let before = from.checked_sub(1).and_then(|place| self.changes.get(place));
+        ClockPart { offset: before.map_or(self.offset, Change::after), changes: self.changes.get(from..until).unwrap_or_default() }
+    }
+}
+
+impl ClockPart<'_> {
     /// The minute that a civil minute begins: in a gap the first after it, in a fold the earlier one.
     fn start(&self, civil: i64) -> i64 {
         let mut offset = self.offset;
-        for change in &self.changes {
+        for change in self.changes {
             if civil < change.minute() + change.before() {
                 break;
             }

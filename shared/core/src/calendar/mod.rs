@@ -19,7 +19,7 @@ mod raw;
 mod view;
 mod zone;
 
-pub use check::{FREEZES_MAX, NAME_CHARS_MAX, REASON_CHARS_MAX, WINDOWS_MAX};
+pub use check::{FREEZES_MAX, NAME_CHARS_MAX, REASON_CHARS_MAX, RECURRING_MAX, WINDOWS_MAX};
 pub use decision::{Blocked, Decision, Rule, RuleKind, State};
 pub use duration::{DURATION_MINUTES_MAX, DURATION_MINUTES_MIN, Minutes};
 pub use error::{CalendarError, Item};

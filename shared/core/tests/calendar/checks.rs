@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use tidegate_core::calendar::{
-    Calendar, CalendarError, DURATION_MINUTES_MAX, FREEZES_MAX, Item, RawCalendar, SystemZones, TzdataVersion, WINDOWS_MAX, Windows,
-    ZoneOrigin, Zones,
+    Calendar, CalendarError, DURATION_MINUTES_MAX, FREEZES_MAX, Item, RECURRING_MAX, RawCalendar, SystemZones, TzdataVersion, WINDOWS_MAX,
+    Windows, ZoneOrigin, Zones,
 };
 
 pub(crate) fn parse(policy: Value) -> Result<Calendar, Vec<CalendarError>> {
@@ -240,9 +240,18 @@ fn there_are_not_more_items_than_a_calendar_can_answer_quickly() {
     let windows = |count: usize| json!({ "windows": vec![window.clone(); count] });
     assert!(parse(windows(WINDOWS_MAX)).is_ok());
     assert_eq!(the_error(windows(WINDOWS_MAX + 1)).code, "too_many");
-    let freezes = |count: usize| json!({ "freezes": vec![window.clone(); count] });
+    let once = json!({ "from": "2026-12-20T00:00", "until": "2027-01-03T00:00", "tz": "UTC" });
+    let freezes = |count: usize| json!({ "freezes": vec![once.clone(); count] });
     assert!(parse(freezes(FREEZES_MAX)).is_ok());
     assert_eq!(the_error(freezes(FREEZES_MAX + 1)).code, "too_many");
+    // What repeats is counted together, what happens once is not.
+    let both = |windows: usize, recurring: usize, others: usize| {
+        let freezes: Vec<_> = std::iter::repeat_n(window.clone(), recurring).chain(std::iter::repeat_n(once.clone(), others)).collect();
+        json!({ "windows": vec![window.clone(); windows], "freezes": freezes })
+    };
+    assert!(parse(both(15, RECURRING_MAX - 15, 50)).is_ok());
+    let error = the_error(both(15, RECURRING_MAX - 14, 0));
+    assert_eq!((error.code, error.item), ("too_many", Item::AllFreezes));
 }
 
 #[test]
