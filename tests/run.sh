@@ -103,6 +103,20 @@ need_discord_py() {
     if [ -d "$TIDEGATE_TEST_DISCORD_PY" ]; then good "discord.py"; else missing "discord.py" "python3 -m pip install --target DIR $DISCORD_PY must work"; fi
 }
 
+# icalendar, which reads our calendar feeds independently of the crate that writes them; with what it needs, each pinned.
+ICALENDAR=(icalendar==6.3.1 python-dateutil==2.9.0.post0 six==1.17.0 tzdata==2025.2)
+need_icalendar() {
+    export TIDEGATE_TEST_ICALENDAR=$CACHE/${ICALENDAR[0]/==/-}
+    if [ ! -d "$TIDEGATE_TEST_ICALENDAR" ]; then
+        local half=$TIDEGATE_TEST_ICALENDAR.half
+        rm -rf "$half"
+        if python3 -m pip install --quiet --no-compile --no-deps --disable-pip-version-check --root-user-action=ignore --target "$half" "${ICALENDAR[@]}" >/dev/null 2>&1; then
+            mv "$half" "$TIDEGATE_TEST_ICALENDAR"
+        fi
+    fi
+    if [ -d "$TIDEGATE_TEST_ICALENDAR" ]; then good "icalendar"; else missing "icalendar" "python3 -m pip install --target DIR ${ICALENDAR[*]} must work"; fi
+}
+
 # --- what the run leaves behind
 
 sweep() {
@@ -160,6 +174,7 @@ need_test_packages
 mkdir -p "$CACHE"
 need_axe
 need_discord_py
+need_icalendar
 stop_if_missing
 trap at_end EXIT
 trap 'exit 130' INT TERM

@@ -8,6 +8,7 @@
 
 mod brute;
 mod checks;
+mod feed;
 mod policies;
 mod properties;
 mod vectors;
