@@ -5,7 +5,7 @@
 //! for somebody's typing error), and the stacks from the commits that the lock names.
 
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tidegate_core::calendar::{Decision, Zones};
 use tidegate_core::compose::{StackModel, resolve_stack};
@@ -105,6 +105,7 @@ impl ConfigView {
             calendar_fault: self.calendar_fault.clone(),
             splay: around.splay.clone(),
             unwatched,
+            pulled: BTreeSet::new(),
         }
     }
 
@@ -114,6 +115,11 @@ impl ConfigView {
             OwnedBasis::Lock(owned) => Some(owned.lock.created_at),
             OwnedBasis::Tip { .. } | OwnedBasis::NoRelease { .. } | OwnedBasis::Unusable(_) => None,
         }
+    }
+
+    /// Does its calendar need a clock that can be trusted?
+    pub fn depends_on_time(&self) -> bool {
+        self.standing.calendar.depends_on_time()
     }
 
     /// What the calendar says.

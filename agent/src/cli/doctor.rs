@@ -1,15 +1,19 @@
 //! `tidegate doctor`: what could be wrong on this host, each with how to mend it.
 
 use super::{ConfigArgs, Exit, Output, agent, client, print, print_json, runtime};
+use crate::clock::{Sync, WallClock};
 use crate::config::{ConfigReader, ConfigView};
 use crate::engine::Engine;
 use crate::settings::Settings;
+use crate::zones::Compared;
 use crate::{words, zones};
 use anstyle::{AnsiColor, Style};
 use clap::Args;
+use jiff::Timestamp;
 use serde::Serialize;
 use std::path::Path;
 use std::time::Duration;
+use tidegate_core::calendar::ZoneOrigin;
 use tidegate_core::ids::EnvironmentName;
 use tidegate_git::Mirror;
 use tidegate_git::keys::SigningKey;
@@ -85,8 +89,43 @@ async fn checks(settings: &Settings) -> Vec<Check> {
     if let Some(bot) = &settings.bot {
         checks.push(bot_answers(&bot.url).await);
     }
-    checks.push(good("zone database", zones::in_words(&zones::newest())));
+    let depends_on_time = view.as_ref().is_some_and(ConfigView::depends_on_time);
+    checks.push(clock(settings.check_sync, WallClock::default().sync(), depends_on_time));
+    checks.push(match Compared::here() {
+        Some(compared) => zone_database(&compared, Timestamp::now()),
+        None => good("zone database", zones::in_words(&zones::newest())),
+    });
     checks
+}
+
+/// As the agent asks in each turn: the kernel's word, and only where the calendar depends on the time.
+fn clock(check_sync: bool, sync: Sync, depends_on_time: bool) -> Check {
+    match (check_sync, sync, depends_on_time) {
+        (false, _, _) => good("clock", "not checked: calendar.check_sync is false"),
+        (true, Sync::Yes, _) => good("clock", "kept right, says the kernel"),
+        (true, Sync::Unknown, _) => good("clock", "the kernel does not say whether anything keeps it right"),
+        (true, Sync::No, false) => good("clock", "nothing keeps it right; releases here do not depend on the time"),
+        (true, Sync::No, true) => bad(
+            "clock",
+            format!("{}; releases wait", words::CLOCK_ADRIFT),
+            "start a time service, e.g. chrony, or `timedatectl set-ntp true`; where another machine keeps it right, set calendar.check_sync = false",
+        ),
+    }
+}
+
+/// Which zone database decides, how old it is, and what the other one is.
+fn zone_database(compared: &Compared, now: Timestamp) -> Check {
+    let system = compared.system.as_ref().map_or("of unknown age".to_owned(), ToString::to_string);
+    let used = match compared.origin {
+        ZoneOrigin::Bundled => format!("{} of this program decides; the system's is {system}", compared.used()),
+        ZoneOrigin::System => format!("{} of the system decides; this program's is {}", compared.used(), compared.bundled),
+    };
+    if compared.is_old(now) {
+        let fix = "update Tidegate, or the system's tzdata package, and restart the agent: the newer of both decides";
+        return bad("zone database", format!("{used}; countries have changed their clocks since"), fix);
+    }
+    let fix = "update the system's tzdata package, so that other programs here tell the same time; Tidegate does not need it";
+    Check { fix: compared.is_system_older().then(|| fix.to_owned()), ..good("zone database", used) }
 }
 
 fn state_dir(path: &Path) -> Check {
@@ -182,5 +221,34 @@ async fn bot_answers(url: &str) -> Check {
         Err(_) => {
             bad("bot", format!("does not answer at {url}"), "start it, or check bot.url; until then news waits here and nothing else does")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegate_core::calendar::TzdataVersion;
+
+    #[test]
+    fn a_clock_adrift_is_a_finding_only_where_the_agent_would_wait_for_it() {
+        let found = |check_sync, sync, depends| clock(check_sync, sync, depends).good;
+        assert!(!found(true, Sync::No, true));
+        assert!(found(true, Sync::No, false) && found(false, Sync::No, true));
+        assert!(found(true, Sync::Yes, true) && found(true, Sync::Unknown, true));
+    }
+
+    #[test]
+    fn the_zone_databases_are_compared_and_an_old_one_says_how_to_mend_it() {
+        let version = |text: &str| TzdataVersion::find(text).unwrap();
+        let of = |origin, system: Option<&str>| Compared { origin, bundled: version("2026e"), system: system.map(version) };
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let fine = zone_database(&of(ZoneOrigin::Bundled, Some("2026e")), at("2026-11-21T00:00:00Z"));
+        assert_eq!((fine.good, fine.fix), (true, None));
+        let behind = zone_database(&of(ZoneOrigin::Bundled, Some("2024a")), at("2026-11-21T00:00:00Z"));
+        assert!(behind.good && behind.fix.is_some() && behind.found.contains("2024a"), "{behind:?}");
+        let old = zone_database(&of(ZoneOrigin::Bundled, None), at("2028-06-01T00:00:00Z"));
+        assert!(!old.good && old.fix.is_some_and(|fix| fix.contains("tzdata")), "{}", old.found);
+        let newer = zone_database(&of(ZoneOrigin::System, Some("2028a")), at("2028-06-01T00:00:00Z"));
+        assert!(newer.good && newer.found.starts_with("2028a of the system"), "{newer:?}");
     }
 }

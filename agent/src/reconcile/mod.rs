@@ -123,7 +123,9 @@ impl<E: Engine> Reconciler<E> {
         let observed = self.tools.engine.observe().await?;
         let now = self.tools.clock.now();
         let mut settled = self.settle(input, memory, &observed).await?;
-        let gates = input.view.gates(&input.around);
+        self.preparations.keep(&settled);
+        let pulled = self.preparations.pulled(&settled, &Seen { observed: &observed, now });
+        let gates = Gates { pulled, ..input.view.gates(&input.around) };
         let inputs = HostInputs {
             stacks: settled.iter().map(|(name, settled)| (name.clone(), settled.inputs())).collect(),
             observed: &observed,
@@ -242,7 +244,6 @@ impl<E: Engine> Reconciler<E> {
 
     /// What waits only for its time has its images pulled meanwhile.
     fn prepare(&mut self, settled: &BTreeMap<StackName, Settled>, end: &mut TurnEnd, now: Timestamp) {
-        self.preparations.keep(settled);
         for (name, report) in &mut end.stacks {
             let waits = report.waiting.as_ref().is_some_and(prepare::is_worth_it);
             let Some(offered) = settled.get(name).and_then(|one| one.offered.as_ref()).filter(|_| waits) else { continue };

@@ -3,7 +3,7 @@
 //! One pull at a time and per content, beside the turns: a turn never waits for it. What failed is tried again later and
 //! later. Nothing depends on it: the rollout's own plan has its pulls.
 
-use super::facts::Settled;
+use super::facts::{Seen, Settled};
 use crate::backoff::{Backoff, chance};
 use crate::engine::Engine;
 use crate::words;
@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+use tidegate_core::compose::PullPolicy;
 use tidegate_core::desired::DesiredStack;
 use tidegate_core::ids::{ContentId, StackName};
 use tidegate_core::plan::Waiting;
@@ -61,6 +62,18 @@ impl Preparations {
             let offered = settled.get(name).and_then(|one| one.offered.as_ref());
             offered.is_some_and(|offered| offered.content == preparation.content)
         });
+    }
+
+    /// The contents whose images are here: pulled ahead, or those of containers that are here already.
+    pub(super) fn pulled(&mut self, settled: &BTreeMap<StackName, Settled>, seen: &Seen<'_>) -> BTreeSet<ContentId> {
+        let images: BTreeSet<&str> = seen.observed.containers.values().map(|container| container.image.as_str()).collect();
+        let is_here = |offered: &&DesiredStack| {
+            let mut services = offered.services.iter().filter(|service| service.pull_policy == PullPolicy::Missing);
+            let all_may_be = offered.services.iter().all(|service| service.pull_policy != PullPolicy::Always);
+            all_may_be && services.all(|service| service.containers.iter().all(|c| images.contains(c.model.image.for_engine().as_str())))
+        };
+        let offered = settled.values().filter_map(|one| one.offered.as_ref()).filter(is_here);
+        offered.map(|offered| offered.content.clone()).chain(self.0.values().filter_map(|one| one.done.clone())).collect()
     }
 
     /// Begins or goes on; the content, once its images are here.

@@ -155,6 +155,11 @@ pub struct TzdataVersion {
 }
 
 impl TzdataVersion {
+    /// The year in which it came out.
+    pub fn year(&self) -> u16 {
+        self.year
+    }
+
     /// Finds a version such as `2026f` in a line of text.
     pub fn find(text: &str) -> Option<TzdataVersion> {
         text.split(|letter: char| !letter.is_ascii_alphanumeric()).find_map(TzdataVersion::exactly)

@@ -2,11 +2,15 @@
 
 use super::model::{Overridden, Waiting};
 use crate::calendar::{Calendar, Decision, State};
+use crate::compose::PullPolicy;
 use crate::desired::DesiredStack;
 use crate::ids::{ContentId, StackName};
 use crate::lock::{Hold, Override};
 use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeSet;
 
+/// What the budget of a rollout has for the pull of images that are not on the host yet, in seconds.
+pub const PULL_ALLOWANCE_SECS: u64 = 300;
 /// Longest reason of a freeze that a wait repeats, in characters.
 const REASON_SHOWN_CHARS: usize = 200;
 
@@ -27,6 +31,8 @@ pub struct Gates {
     pub splay: Splay,
     /// A stretch of time in which nobody looked at this host.
     pub unwatched: Option<Unwatched>,
+    /// Contents whose images are known to be on the host: their rollouts need no time for a pull.
+    pub pulled: BTreeSet<ContentId>,
 }
 
 /// How hosts spread out after an opening: each starts a little later, by its name and the instant of the opening.
@@ -117,13 +123,21 @@ impl Gate<'_> {
     /// Fit before start: the way there and the way back must both end before the window does.
     fn does_not_fit(&self, offered: &DesiredStack) -> Option<Waiting> {
         let closes_at = self.calendar.open_until?;
-        let needs_secs = needs_secs(offered);
+        let needs_secs = self.needs_secs(offered);
         let left_secs = u64::try_from(closes_at.as_second().saturating_sub(self.now.as_second())).unwrap_or(0);
         if needs_secs <= left_secs {
             return None;
         }
         let needs = SignedDuration::from_secs(i64::try_from(needs_secs).unwrap_or(i64::MAX));
         Some(Waiting::DoesNotFit { needs_secs, closes_at, opens_at: self.gates.calendar.next_fit(self.now, needs) })
+    }
+
+    /// The way there and the way back, in seconds, and the pull before it. The way back needs none: its images ran here.
+    fn needs_secs(&self, offered: &DesiredStack) -> u64 {
+        let pulls = offered.services.iter().any(|service| !service.containers.is_empty() && service.pull_policy != PullPolicy::Never);
+        let is_here = self.gates.pulled.contains(&offered.content);
+        let pull_secs = if pulls && !is_here { PULL_ALLOWANCE_SECS } else { 0 };
+        offered.budget_ms().saturating_mul(2).div_ceil(1000).saturating_add(pull_secs)
     }
 
     /// A little later than the opening; never so late that it would not fit any more.
@@ -143,7 +157,7 @@ impl Gate<'_> {
         let length = closes_at.as_second() - opened_at.as_second();
         // Starting exactly at the cutoff is too late, hence one second less.
         let by_cutoff = length - self.gates.calendar.cutoff().map_or(0, |cutoff| cutoff.as_secs()) - 1;
-        let by_needs = length - i64::try_from(needs_secs(offered)).unwrap_or(i64::MAX);
+        let by_needs = length - i64::try_from(self.needs_secs(offered)).unwrap_or(i64::MAX);
         u64::try_from(by_cutoff.min(by_needs)).unwrap_or(0)
     }
 
@@ -158,11 +172,6 @@ impl Gate<'_> {
             None => Err(stop),
         }
     }
-}
-
-/// The way there and the way back, in seconds.
-fn needs_secs(offered: &DesiredStack) -> u64 {
-    offered.budget_ms().saturating_mul(2).div_ceil(1000)
 }
 
 /// A freeze's name with its reason: whoever waits wants to know both.

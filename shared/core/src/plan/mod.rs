@@ -11,7 +11,7 @@ mod model;
 mod steps;
 
 pub use changes::changes;
-pub use gates::{Gates, Splay, Unwatched};
+pub use gates::{Gates, PULL_ALLOWANCE_SECS, Splay, Unwatched};
 pub use inputs::{Attempt, Diverged, FailedContent, HostInputs, Offer, Released, StackInputs, StackRecord};
 pub use model::*;
 

@@ -7,7 +7,9 @@ use tidegate_core::calendar::{AddedFreeze, Calendar, Gated};
 use tidegate_core::desired::DesiredStack;
 use tidegate_core::ids::ReleaseNumber;
 use tidegate_core::lock::{Hold, OVERRIDE_SKEW_SECS, Override};
-use tidegate_core::plan::{Attempt, Diverged, FailedContent, Gates, Offer, OperationClass, Splay, StackPlan, Unwatched, Waiting};
+use tidegate_core::plan::{
+    Attempt, Diverged, FailedContent, Gates, Offer, OperationClass, PULL_ALLOWANCE_SECS, Splay, StackPlan, Unwatched, Waiting,
+};
 
 fn shop(version: u32) -> DesiredStack {
     stack("shop").with("web", service(version)).desired(u64::from(version))
@@ -199,7 +201,8 @@ fn a_freeze_is_told_with_its_reason() {
 
 #[test]
 fn too_little_time_names_the_next_opening_that_is_long_enough() {
-    let gates = Gates { calendar: calendar("1 11 * * *", "1h", None), ..Gates::default() };
+    let pulled = BTreeSet::from([shop(2).content]);
+    let gates = Gates { calendar: calendar("1 11 * * *", "1h", None), pulled, ..Gates::default() };
     let Some(Waiting::DoesNotFit { needs_secs, closes_at, opens_at }) = plan_of(&running(1), &gates).waiting else { panic!("it fits") };
     assert_eq!((needs_secs, closes_at), (66, now() + secs(60)));
     assert_eq!(opens_at, Some("2026-11-22T11:01:00Z".parse().unwrap()));
@@ -208,11 +211,24 @@ fn too_little_time_names_the_next_opening_that_is_long_enough() {
 }
 
 #[test]
+fn images_that_are_not_here_yet_need_time_too() {
+    let gates = |duration: &str| Gates { calendar: calendar("0 12 * * *", duration, None), ..Gates::default() };
+    let Some(Waiting::DoesNotFit { needs_secs, .. }) = plan_of(&running(1), &gates("6m")).waiting else { panic!("it fits") };
+    assert_eq!(needs_secs, 66 + PULL_ALLOWANCE_SECS);
+    assert_eq!(plan_of(&running(1), &gates("7m")).waiting, None);
+    let pulled = Gates { pulled: BTreeSet::from([shop(2).content]), ..gates("6m") };
+    assert_eq!(plan_of(&running(1), &pulled).waiting, None);
+    let other = Gates { pulled: BTreeSet::from([shop(3).content]), ..gates("6m") };
+    assert_eq!(plan_of(&running(1), &other).waiting.unwrap().code(), "does_not_fit");
+}
+
+#[test]
 fn hosts_start_spread_out_but_never_too_late() {
     let opens = now();
     let starts = |seed: &str, max_secs: u64, duration: &str| {
         let splay = Splay { max_secs, seed: seed.into() };
-        let gates = Gates { calendar: calendar("0 12 * * *", duration, None), splay, ..Gates::default() };
+        let pulled = BTreeSet::from([shop(2).content]);
+        let gates = Gates { calendar: calendar("0 12 * * *", duration, None), splay, pulled, ..Gates::default() };
         match plan_of(&running(1), &gates).waiting {
             Some(Waiting::Splay { until, opened_at }) => {
                 assert_eq!(opened_at, opens);
