@@ -27,6 +27,8 @@ pub fn count(number: usize, noun: &str) -> String {
 
 /// What runs while a failed rollout is being taken back.
 pub const BEING_TAKEN_BACK: &str = "it is being taken back";
+/// A rollout that had to stop, without a failure, and cannot be taken back.
+pub const WAS_TO_BE_TAKEN_BACK: &str = "it had to stop before it was done";
 
 /// The agent has never seen a config.
 pub const NO_CONFIG_YET: &str = "the agent has not read the config repo yet";
@@ -317,6 +319,7 @@ pub fn outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Verified => "verified".into(),
         Outcome::Superseded => "superseded by a newer one".into(),
+        Outcome::TakenBack { because } => format!("taken back: {}", waiting(because)),
         Outcome::Failed(failure) => format!("failed: {}; {}", failure.cause, restored(&failure.restored)),
         Outcome::Error(failure) => format!("could not be done: {}; {}", failure.cause, restored(&failure.restored)),
     }

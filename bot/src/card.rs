@@ -223,6 +223,13 @@ pub enum Happened {
         /// How long it took, in milliseconds.
         took_ms: u64,
     },
+    /// A host ended with it after the window had closed.
+    Overran {
+        /// With which stack.
+        stack: StackName,
+        /// By how much, in seconds.
+        overrun_secs: u64,
+    },
     /// Git went back to an earlier release.
     WentBack {
         /// Which stack.

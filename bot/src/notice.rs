@@ -66,6 +66,8 @@ pub enum News {
         /// The failure.
         failure: FailureNews,
     },
+    /// A host ended with a release after the window had closed.
+    Overran(LateNews),
     /// A person went back by command.
     RolledBack {
         /// Which stack.
@@ -142,6 +144,21 @@ impl News {
             _ => None,
         }
     }
+}
+
+/// What ended too late.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LateNews {
+    /// The release.
+    pub release: Option<ReleaseNumber>,
+    /// Which stack.
+    pub stack: StackName,
+    /// The host that said so first.
+    pub host: HostName,
+    /// When the window closed.
+    pub closed_at: Timestamp,
+    /// By how much, in seconds.
+    pub overrun_secs: u64,
 }
 
 /// What failed.

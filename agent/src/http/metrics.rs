@@ -86,7 +86,7 @@ fn is_converged(stack: &StackStatus) -> bool {
 
 fn counts(page: &mut Page, board: &Board) {
     page.head("tidegate_releases_total", "counter", "Ended rollouts by outcome, since the agent started.");
-    for outcome in ["verified", "failed", "error", "superseded"] {
+    for outcome in ["verified", "failed", "error", "superseded", "taken_back"] {
         let count = board.counts.rollouts.get(outcome).copied().unwrap_or(0);
         page.line("tidegate_releases_total", &[("outcome", outcome)], float(count));
     }

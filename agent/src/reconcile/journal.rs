@@ -5,13 +5,14 @@
 //! `released` only when it was verified; a failure moves neither until the way back is done.
 
 use crate::store::{Change, HistoryEntry, JournalEntry, Removal, StackMemory, Write, outcome_word};
+use crate::words;
 use jiff::Timestamp;
 use tidegate_core::desired::DesiredStack;
 use tidegate_core::events::{
     Event, Failure, LocalRollback, Outcome, Overran, ReleaseOf, Repaired, Restored, RolloutFinished, RolloutStarted,
 };
 use tidegate_core::ids::{EnvironmentName, ReleaseNumber, StackName};
-use tidegate_core::plan::{Attempt, FailedContent, OperationClass, Released, StackPlan};
+use tidegate_core::plan::{Attempt, FailedContent, OperationClass, Released, StackPlan, Waiting};
 
 /// How many verified releases are kept for the way back, the one that runs not counted.
 pub const VERIFIED_KEPT: usize = 3;
@@ -88,7 +89,7 @@ impl StackState {
         let steps = u32::try_from(plan.steps.len()).unwrap_or(u32::MAX);
         let mut change = self.change(now);
         if let Some(before) = before.filter(|before| !before.told) {
-            change = ended(change, &before, now);
+            change = ended(change, &before, (now, None));
         }
         change.tell(Event::Started(RolloutStarted { of, class, steps, overridden: plan.overridden.clone(), skipped }))
     }
@@ -174,8 +175,8 @@ impl StackState {
         self.change(now)
     }
 
-    /// The way back is done: the attempt is over.
-    pub fn taken_back(&mut self, now: Timestamp) -> Change {
+    /// The way back is done: the attempt is over. `because` is what stopped it, if neither a failure nor another release did.
+    pub fn taken_back(&mut self, because: Option<Waiting>, now: Timestamp) -> Change {
         self.memory.record.attempt = None;
         self.memory.record.stopping.clear();
         let restored = match &self.memory.record.released {
@@ -186,7 +187,7 @@ impl StackState {
         for failure in [&mut journal.failure, &mut journal.error].into_iter().flatten() {
             failure.restored = restored.clone();
         }
-        if journal.told { self.change(now) } else { ended(self.change(now), &journal, now) }
+        if journal.told { self.change(now) } else { ended(self.change(now), &journal, (now, because)) }
     }
 
     /// The way back failed too. Told once; it is tried again.
@@ -194,10 +195,14 @@ impl StackState {
         let Some(journal) = self.memory.journal.as_mut().filter(|journal| !journal.told) else { return Change::at(now) };
         journal.told = true;
         let mut told = journal.clone();
+        if told.failure.is_none() && told.error.is_none() {
+            let cause = words::WAS_TO_BE_TAKEN_BACK.to_owned();
+            told.error = Some(Failure { service: None, cause, log: Vec::new(), restored: Restored::Nothing });
+        }
         for failure in [&mut told.failure, &mut told.error].into_iter().flatten() {
             failure.restored = Restored::Not { cause: cause.to_owned() };
         }
-        ended(self.change(now), &told, now)
+        ended(self.change(now), &told, (now, None))
     }
 
     /// Drift was repaired, or the released content is placed a little differently now.
@@ -240,11 +245,12 @@ impl StackState {
 }
 
 /// Tells the end of a rollout that did not reach its target.
-fn ended(change: Change, journal: &JournalEntry, now: Timestamp) -> Change {
-    let outcome = match (&journal.failure, &journal.error) {
-        (Some(failure), _) => Outcome::Failed(failure.clone()),
-        (None, Some(error)) => Outcome::Error(error.clone()),
-        (None, None) => Outcome::Superseded,
+fn ended(change: Change, journal: &JournalEntry, (now, because): (Timestamp, Option<Waiting>)) -> Change {
+    let outcome = match (&journal.failure, &journal.error, because) {
+        (Some(failure), _, _) => Outcome::Failed(failure.clone()),
+        (None, Some(error), _) => Outcome::Error(error.clone()),
+        (None, None, Some(because)) => Outcome::TakenBack { because },
+        (None, None, None) => Outcome::Superseded,
     };
     finished(change, journal, outcome, now)
 }
@@ -253,6 +259,7 @@ fn finished(change: Change, journal: &JournalEntry, outcome: Outcome, now: Times
     let took_ms = u64::try_from(now.as_millisecond() - journal.started_at.as_millisecond()).unwrap_or(0);
     let cause = match &outcome {
         Outcome::Verified | Outcome::Superseded => None,
+        Outcome::TakenBack { because } => Some(words::waiting(because)),
         Outcome::Failed(failure) | Outcome::Error(failure) => Some(failure.cause.clone()),
     };
     let entry = HistoryEntry {

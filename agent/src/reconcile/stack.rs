@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tidegate_core::desired::DesiredStack;
 use tidegate_core::events::{Event, Failure, ReleaseOf, Restored, RolloutProgress};
 use tidegate_core::files::RepoFiles;
-use tidegate_core::plan::{Gates, HostInputs, OperationClass, Plan, Reason, StackInputs, StackPlan, plan};
+use tidegate_core::plan::{Gates, HostInputs, OperationClass, Plan, Reason, StackInputs, StackPlan, Waiting, plan};
 use tidegate_git::Mirror;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
@@ -83,7 +83,10 @@ impl<E: Engine> StackTurn<'_, E> {
         let Some(target) = planned.target.clone() else { return Ok(StackEnd::Settled) };
         match planned.class {
             None | Some(OperationClass::Repair) => self.repair(&mut settled.state, planned, &target).await,
-            Some(OperationClass::Abort) => self.take_back(&mut settled.state, planned).await,
+            Some(OperationClass::Abort) => {
+                let because = stopped_by(settled, planned);
+                self.take_back(&mut settled.state, planned, because).await
+            }
             Some(OperationClass::Release | OperationClass::Rollback) => self.roll_out(settled, planned, &target).await,
         }
     }
@@ -148,18 +151,18 @@ impl<E: Engine> StackTurn<'_, E> {
             self.tools.clock.now(),
         );
         match the_only(planned) {
-            Some(planned) => self.take_back(&mut settled.state, &planned).await,
+            Some(planned) => self.take_back(&mut settled.state, &planned, None).await,
             None => {
-                self.write(settled.state.taken_back(self.tools.clock.now())).await?;
+                self.write(settled.state.taken_back(None, self.tools.clock.now())).await?;
                 Ok(StackEnd::Settled)
             }
         }
     }
 
-    async fn take_back(&self, state: &mut StackState, planned: &StackPlan) -> Result<StackEnd, StoreError> {
+    async fn take_back(&self, state: &mut StackState, planned: &StackPlan, because: Option<Waiting>) -> Result<StackEnd, StoreError> {
         let cause = match self.prepare_and_apply(state, planned).await? {
             Ok(ApplyOutcome::Done) => {
-                self.write(state.taken_back(self.tools.clock.now())).await?;
+                self.write(state.taken_back(because, self.tools.clock.now())).await?;
                 return Ok(StackEnd::Settled);
             }
             Ok(ApplyOutcome::Stopped) => return Ok(StackEnd::Stopped),
@@ -257,6 +260,13 @@ fn back(settled: &Settled) -> StackInputs {
         record.verified.retain(|verified| verified.desired.content != attempt.content);
     }
     inputs
+}
+
+/// What stopped the very release that is taken back, if it is still the one that git offers; else another one took its place.
+fn stopped_by(settled: &Settled, planned: &StackPlan) -> Option<Waiting> {
+    let attempted = &settled.state.memory.record.attempt.as_ref()?.content;
+    let offered = &settled.offered.as_ref()?.content;
+    planned.waiting.clone().filter(|_| attempted == offered)
 }
 
 fn the_only(planned: Plan) -> Option<StackPlan> {

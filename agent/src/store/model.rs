@@ -123,6 +123,7 @@ pub fn outcome_word(outcome: &Outcome) -> &'static str {
         Outcome::Failed(_) => "failed",
         Outcome::Error(_) => "error",
         Outcome::Superseded => "superseded",
+        Outcome::TakenBack { .. } => "taken_back",
     }
 }
 
@@ -137,7 +138,7 @@ pub struct HistoryEntry {
     pub from: Option<ReleaseOf>,
     /// Its class.
     pub class: OperationClass,
-    /// `verified`, `failed`, `error`, `superseded`, `removed`, `adopted`, `local_rollback`.
+    /// `verified`, `failed`, `error`, `superseded`, `taken_back`, `removed`, `adopted`, `local_rollback`.
     pub outcome: String,
     /// Why, if it did not go well or a person gave a reason.
     pub cause: Option<String>,

@@ -71,6 +71,32 @@ fn images_are_there_before_the_opening_also_when_the_registry_was_away_for_a_whi
 }
 
 #[test]
+fn a_pull_counts_for_the_fit_and_what_was_pulled_ahead_does_not() {
+    story(async {
+        let (world, _) = released().await;
+        world.engine.behave(&image(5), Behaviour { image: Image::AtRegistry(Duration::from_secs(30)), ..Behaviour::default() });
+        world.engine.behave(&image(6), Behaviour { image: Image::AtRegistry(Duration::from_secs(20_000)), ..Behaviour::default() });
+        let fifth = world.commit(&[(SHOP, &pulled(5))]).await;
+        let sixth = world.commit(&[(SHOP, &pulled(6))]).await;
+        world
+            .agent(async |agent| {
+                // Four minutes are left: enough for the rollout, and not for a pull that takes five.
+                tokio::time::sleep(Duration::from_secs(7_200 + 3_600 - 240)).await;
+                world.lock(2, &[("shop", 2, &fifth)], Vec::new()).await;
+                agent.until_code("shop", "does_not_fit").await;
+                agent.until_at(&["5"]).await;
+                assert!(world.clock.now() < after(10_800), "pulled first, then released in the same window");
+                world.lock(3, &[("shop", 3, &sixth)], Vec::new()).await;
+                agent.until_code("shop", "does_not_fit").await;
+                let wait = Duration::from_secs(600);
+                agent.never("it begins", wait, |agent| agent.stack("shop").is_some_and(|stack| stack.attempted.is_some())).await;
+                assert_eq!(agent.running(), ["5"]);
+            })
+            .await;
+    });
+}
+
+#[test]
 fn the_newest_release_wins_and_the_skipped_ones_are_named() {
     story(async {
         let (world, _) = released().await;
@@ -118,6 +144,12 @@ fn what_is_not_done_at_the_close_is_taken_back_and_said() {
                 assert!((0..30).contains(&late), "{late} s after the close");
                 assert!(agent.is_at(&["1"]), "{:?}", agent.running());
                 agent.until_code("shop", "window_closed").await;
+                let news = agent.news().await;
+                assert_eq!(news.iter().filter(|line| *line == "taken back, window_closed").count(), 1, "{news:?}");
+                assert!(!news.contains(&"superseded".to_owned()), "{news:?}");
+                let last = agent.store.history(1).await.unwrap().remove(0);
+                assert_eq!(last.outcome, "taken_back");
+                assert!(last.cause.is_some_and(|cause| cause.contains("window")), "why it was taken back");
                 agent.never("it goes on", Duration::from_secs(4_000), |agent| agent.running() != ["1"]).await;
             })
             .await;

@@ -12,7 +12,7 @@ use tidegate_agent::engine::simulated::{Behaviour, Simulated};
 use tidegate_agent::settings::Settings;
 use tidegate_agent::store::{News, Store};
 use tidegate_core::compose::{ImageRef, resolve_stack};
-use tidegate_core::events::{Event, Outcome, Restored, StackStatus};
+use tidegate_core::events::{Event, Outcome, Restored, Sequenced, StackStatus};
 use tidegate_core::files::RepoFiles;
 use tidegate_core::ids::{CommitId, ContentId, EnvironmentName, ReleaseNumber, StackName};
 use tidegate_core::lock::{Hold, Lock, LockedStack, ReleaseKind, SCHEMA};
@@ -277,6 +277,15 @@ impl Agent {
         self.until(&format!("only {versions:?} run"), |agent| agent.is_at(versions)).await;
     }
 
+    /// Takes the news out of the outbox, as a bot would.
+    pub(crate) async fn taken(&self) -> Vec<Sequenced> {
+        let events = self.store.undelivered(5_000).await.unwrap().events;
+        if let Some(last) = events.last() {
+            self.store.delivered(last.sequence).await.unwrap();
+        }
+        events
+    }
+
     pub(crate) fn code(&self, stack: &str) -> Option<&'static str> {
         self.stack(stack)?.waiting.map(|waiting| waiting.code())
     }
@@ -330,6 +339,7 @@ fn line(event: &Event) -> Option<String> {
         Event::Finished(finished) => match &finished.outcome {
             Outcome::Verified => "verified".into(),
             Outcome::Superseded => "superseded".into(),
+            Outcome::TakenBack { because } => format!("taken back, {}", because.code()),
             Outcome::Failed(failure) => format!("failed, {}", restored(&failure.restored)),
             Outcome::Error(failure) => format!("error, {}", restored(&failure.restored)),
         },

@@ -3,11 +3,11 @@
 use super::Room;
 use super::rollback::{Doing, Followed};
 use crate::card::{Happened, ProgressState, Stage, Who};
-use crate::notice::{FailureNews, News, NoWayBack};
+use crate::notice::{FailureNews, LateNews, News, NoWayBack};
 use crate::request::Trouble;
 use crate::store::{HostReport, HostRow, Pending};
 use tidegate_core::events::{
-    Event, Failure, HostStatus, LocalRollback, Outcome, ReleaseOf, Repaired, RolloutFinished, RolloutProgress, RolloutStarted,
+    Event, Failure, HostStatus, LocalRollback, Outcome, Overran, ReleaseOf, Repaired, RolloutFinished, RolloutProgress, RolloutStarted,
     TEXT_MAX_BYTES,
 };
 use tidegate_core::ids::{ContentId, HostName, StackName};
@@ -56,12 +56,7 @@ impl Room {
             // The bot reads the same branch and tells it once, with all findings.
             Event::ConfigRefused(_) => {}
             Event::Trouble(trouble) => self.host_trouble(&host, &trouble.code, &trouble.cause),
-            Event::Overran(overran) => tracing::info!(
-                host = host.as_str(),
-                stack = overran.of.stack.as_str(),
-                seconds = overran.overrun_secs,
-                "a rollout ended after its window had closed"
-            ),
+            Event::Overran(overran) => self.overran(&host, overran, at),
             Event::Recovered(recovered) => self.host_recovered(&host, &recovered.code),
         }
         Ok(())
@@ -144,9 +139,21 @@ impl Room {
                 let key = format!("error:{}:{}", of.stack, of.content);
                 self.tell(key, News::CouldNotTell { failure: news_of(host, &of, failure) });
             }
-            Outcome::Superseded => {}
+            // The card says it; what is to be done about it is the calendar's.
+            Outcome::Superseded | Outcome::TakenBack { .. } => {}
         }
         Ok(())
+    }
+
+    /// On the card, and told once for a release, however many hosts were late.
+    fn overran(&mut self, host: &HostName, overran: Overran, at: jiff::Timestamp) {
+        let Overran { of, closed_at, overrun_secs } = overran;
+        if let Some(id) = self.card_id(&of) {
+            let stack = of.stack.clone();
+            self.change(id, |card| card.tell(at, Some(Who::Host { name: host.clone() }), Happened::Overran { stack, overrun_secs }));
+        }
+        let key = format!("overran:{}:{}:{closed_at}", of.stack, of.content);
+        self.tell(key, News::Overran(LateNews { release: of.release, stack: of.stack, host: host.clone(), closed_at, overrun_secs }));
     }
 
     fn tell_if_live(&mut self, of: &ReleaseOf) {

@@ -190,7 +190,7 @@ fn host_progress(progress: &Progress) -> HostProgress {
         ProgressState::Ended { outcome: Outcome::Verified, .. } => (view::ProgressState::Verified, 0, 0),
         ProgressState::Ended { outcome: Outcome::Failed(_), .. } => (view::ProgressState::Failed, 0, 0),
         ProgressState::Ended { outcome: Outcome::Error(_), .. } => (view::ProgressState::Error, 0, 0),
-        ProgressState::Ended { outcome: Outcome::Superseded, .. } => (view::ProgressState::Pending, 0, 0),
+        ProgressState::Ended { outcome: Outcome::Superseded | Outcome::TakenBack { .. }, .. } => (view::ProgressState::Pending, 0, 0),
     };
     let (host, stack) = (progress.host.clone(), progress.stack.clone());
     HostProgress { host, stack, state, done, steps, words: words::progress(progress), at: Some(progress.at) }
@@ -213,7 +213,11 @@ fn timeline(picture: &Picture, entry: &crate::card::Entry) -> view::TimelineEntr
         Happened::Approved | Happened::Locked { .. } => Tone::Good,
         Happened::Ended { outcome: Outcome::Verified, .. } => Tone::Good,
         Happened::Ended { outcome: Outcome::Failed(_), .. } | Happened::Held { .. } => Tone::Bad,
-        Happened::Ended { .. } | Happened::Rejected { .. } | Happened::NotLocked { .. } | Happened::WentBack { .. } => Tone::Warning,
+        Happened::Ended { .. }
+        | Happened::Overran { .. }
+        | Happened::Rejected { .. }
+        | Happened::NotLocked { .. }
+        | Happened::WentBack { .. } => Tone::Warning,
         _ => Tone::Plain,
     };
     let who = words::who(entry.who.as_ref(), |name| picture.full_name(name));

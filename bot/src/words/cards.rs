@@ -6,6 +6,7 @@ use crate::command::clean_reason;
 use jiff::Timestamp;
 use tidegate_core::events::{Failure, Outcome, Restored};
 use tidegate_core::ids::PersonName;
+use tidegate_core::plan::Waiting;
 use tidegate_core::policy::Tally;
 
 /// A host that has said nothing about a release yet.
@@ -59,6 +60,9 @@ pub fn entry(what: &Happened) -> String {
         Happened::NotLocked { cause } => format!("could not commit the release: {}", refusals::trouble(cause)),
         Happened::Started { stack } => format!("began with {stack}"),
         Happened::Ended { stack, outcome, took_ms } => ended(stack.as_str(), outcome, *took_ms),
+        Happened::Overran { stack, overrun_secs } => {
+            format!("ended with {stack} {} after its window had closed", time::took(overrun_secs.saturating_mul(1000)))
+        }
         Happened::WentBack { stack, to, reason } => format!("set {stack} back to release {to}: {reason}"),
         Happened::Held { stack, reason } => format!("holds this content of {stack}: {reason}"),
         Happened::Superseded { by } => format!("replaced it by release {by}"),
@@ -71,6 +75,19 @@ fn ended(stack: &str, outcome: &Outcome, took_ms: u64) -> String {
         Outcome::Failed(failure) => format!("{stack} failed: {}", failed(failure)),
         Outcome::Error(failure) => format!("could not do or check {stack}: {}", one_line(&failure.cause)),
         Outcome::Superseded => format!("stopped {stack}: a newer release took its place"),
+        Outcome::TakenBack { because } => format!("took {stack} back before it was done: {}", stopped(because)),
+    }
+}
+
+/// What stopped a rollout, as part of a sentence; without moments, as the sentence stays while time passes.
+fn stopped(because: &Waiting) -> String {
+    match because {
+        Waiting::WindowClosed { .. } | Waiting::MissedWindow { .. } => "its window closed".to_owned(),
+        Waiting::DoesNotFit { .. } | Waiting::Splay { .. } => "its window was about to close".to_owned(),
+        Waiting::Frozen { rule, .. } => format!("a freeze began ({})", one_line(rule)),
+        Waiting::Held { reason, .. } => format!("it is held: {}", one_line(reason)),
+        Waiting::Diverged { .. } => "the host was rolled back by hand".to_owned(),
+        other => other.code().replace('_', " "),
     }
 }
 

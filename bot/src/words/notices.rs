@@ -1,8 +1,8 @@
 //! News, in words.
 
-use super::{could, count, gates, refusals, waits};
+use super::{could, count, gates, refusals, time, waits};
 use crate::chat::Tone;
-use crate::notice::{FailureNews, News, NoWayBack, Notice};
+use crate::notice::{FailureNews, LateNews, News, NoWayBack, Notice};
 use tidegate_core::events::Restored;
 use tidegate_core::ids::EnvironmentName;
 
@@ -49,6 +49,7 @@ pub fn notice(notice: &Notice) -> String {
             runs_now(failure),
             log(failure)
         ),
+        News::Overran(late) => overran(late, place),
         News::RolledBack { stack, from, to, by, reason } => {
             let by = by.as_ref().map_or_else(|| "somebody on a host".to_owned(), ToString::to_string);
             format!(
@@ -85,6 +86,7 @@ pub fn tone(notice: &Notice) -> Tone {
         News::FailedRolledBack { .. } | News::FailedHeld { .. } => Tone::Bad,
         News::NeedsApproval { .. } | News::Released { .. } => Tone::Plain,
         News::CouldNotTell { .. }
+        | News::Overran(_)
         | News::RolledBack { .. }
         | News::LocalRollbackAndGitMoved { .. }
         | News::HoldReminder { .. }
@@ -92,6 +94,17 @@ pub fn tone(notice: &Notice) -> Tone {
         | News::BrokenTip { .. }
         | News::HostTrouble { .. } => Tone::Warning,
     }
+}
+
+fn overran(late: &LateNews, place: &str) -> String {
+    let release = late.release.map(|number| format!("release {number} of ")).unwrap_or_default();
+    format!(
+        "Late: {} ended with {release}{} in {place} {} after its window had closed ({}). The card says how it ended; a longer window or `cutoff` leaves more time.",
+        late.host,
+        late.stack,
+        time::took(late.overrun_secs.saturating_mul(1000)),
+        time::when(late.closed_at)
+    )
 }
 
 fn indented(lines: &[String]) -> String {

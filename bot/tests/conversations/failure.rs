@@ -2,9 +2,10 @@
 
 use crate::world::{Plan, World};
 use tidegate_bot::card::Stage;
-use tidegate_core::events::{Event, Failure, Outcome, Restored, RolloutFinished};
+use tidegate_bot::words;
+use tidegate_core::events::{Event, Failure, Outcome, Overran, Restored, RolloutFinished};
 use tidegate_core::lock::ReleaseKind;
-use tidegate_core::plan::OperationClass;
+use tidegate_core::plan::{OperationClass, Waiting};
 
 fn failed(world: &World, restored: Restored) -> Event {
     let failure = Failure {
@@ -94,6 +95,36 @@ async fn what_could_not_be_checked_is_no_verdict() {
     world.host_says("web-1", event).await;
     world.until_told("Could not be done or checked").await;
     assert_eq!(world.lock("production"), lock);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_rollout_cut_at_the_close_is_on_its_card_and_its_overrun_is_told_once() {
+    let mut world = World::new(Plan { hosts: 2, ..Plan::default() }).await;
+    world.until_told("Needs approval").await;
+    world.say("alice", "approve production").await;
+    let of = world.of("production");
+    let closed_at = jiff::Timestamp::from_second(1_800_000_000).unwrap();
+    let because = Waiting::WindowClosed { opens_at: None, rule: "no window is open".into() };
+    for host in ["web-1", "web-2"] {
+        world.host_says(host, Event::Overran(Overran { of: of.clone(), closed_at, overrun_secs: 185 })).await;
+        let outcome = Outcome::TakenBack { because: because.clone() };
+        let finished = RolloutFinished { of: of.clone(), class: OperationClass::Release, outcome, took_ms: 5 };
+        world.host_says(host, Event::Finished(finished)).await;
+    }
+    let told = world.until_told("Late: web-1 ended with release 1 of shop in production 3 min 5 s after its window had closed").await;
+    assert!(told.contains("15 Jan 2027"), "{told}");
+    world
+        .until("both hosts are on the card", || {
+            let picture = world.picture("production");
+            let entries: Vec<String> =
+                picture.cards.iter().flat_map(|card| &card.timeline).map(|entry| words::entry(&entry.what)).collect();
+            let said = |words: &str| entries.iter().filter(|entry| *entry == words).count();
+            said("ended with shop 3 min 5 s after its window had closed") == 2
+                && said("took shop back before it was done: its window closed") == 2
+        })
+        .await;
+    assert!(!world.told().await.iter().any(|told| told.starts_with("Late: web-2")), "told once");
     world.stop().await;
 }
 

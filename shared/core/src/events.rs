@@ -173,6 +173,11 @@ pub enum Outcome {
     Error(Failure),
     /// A newer release took its place.
     Superseded,
+    /// It was not done when it had to stop: its window closed, or somebody holds it. What was released before runs again.
+    TakenBack {
+        /// What it waits for now.
+        because: Waiting,
+    },
 }
 
 /// What went wrong.
