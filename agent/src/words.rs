@@ -272,6 +272,13 @@ pub fn waiting(waiting: &Waiting) -> String {
             format!("the lock names content {} and this agent computes {}; update the agent or the bot", locked.short(), computed.short())
         }
         Waiting::Backoff { until } => format!("it did not work; tried again {}", moment(*until)),
+        Waiting::ExternalMissing { missing, until } => {
+            let (kind, name) = (missing.kind.word(), &missing.name);
+            format!(
+                "the external {kind} {name} is not on this host; create it with `docker {kind} create {name}`; looked for again {}",
+                moment(*until)
+            )
+        }
         Waiting::ClockUntrusted { cause } => format!("the host's clock cannot be trusted: {cause}; releases wait until it is steady"),
     }
 }

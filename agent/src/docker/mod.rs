@@ -28,6 +28,7 @@ use tidegate_core::compose::{ImageRef, NetworkModel, PullPolicy, VolumeModel};
 use tidegate_core::desired::DesiredContainer;
 use tidegate_core::ids::StackName;
 use tidegate_core::observed::ObservedHost;
+use tidegate_core::plan::External;
 
 /// For bollard's own time-out, which we never want to meet: every call has a deadline of ours. In seconds.
 const NEVER_SECS: u64 = 24 * 3600;
@@ -150,6 +151,9 @@ impl Engine for Docker {
     }
     async fn pull(&self, image: &ImageRef, policy: PullPolicy) -> Result<(), EngineError> {
         pull::pull(self, image, policy).await
+    }
+    async fn has(&self, external: &External) -> Result<bool, EngineError> {
+        objects::has(self, external).await
     }
     async fn create_network(&self, name: &str, network: &NetworkModel, stack: &StackName) -> Result<(), EngineError> {
         let result = objects::create_network(self, name, network, stack).await;

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 use tidegate_core::compose::{NetworkModel, VolumeModel};
 use tidegate_core::ids::StackName;
+use tidegate_core::plan::{External, ExternalKind};
 
 /// For each call here.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -22,7 +23,10 @@ const ENDPOINTS_PAUSE: Duration = Duration::from_millis(200);
 pub(super) async fn create_network(docker: &Docker, name: &str, network: &NetworkModel, stack: &StackName) -> Result<(), EngineError> {
     // Engines before API 1.44 make a second network of the same name without a word: look first.
     let found = network_labels(docker, name).await?;
-    if settled("network", name, network.external, docker.scope(), found.as_ref())? {
+    if network.external {
+        return must_have(found.is_some(), ExternalKind::Network, name);
+    }
+    if settled("network", name, docker.scope(), found.as_ref())? {
         return Ok(());
     }
     let options: HashMap<_, _> = network.driver_opts.clone().into_iter().collect();
@@ -42,7 +46,10 @@ pub(super) async fn create_network(docker: &Docker, name: &str, network: &Networ
 
 pub(super) async fn create_volume(docker: &Docker, name: &str, volume: &VolumeModel, stack: &StackName) -> Result<(), EngineError> {
     let found = volume_labels(docker, name).await?;
-    if settled("volume", name, volume.external, docker.scope(), found.as_ref())? {
+    if volume.external {
+        return must_have(found.is_some(), ExternalKind::Volume, name);
+    }
+    if settled("volume", name, docker.scope(), found.as_ref())? {
         return Ok(());
     }
     let request = VolumeCreateRequest {
@@ -58,17 +65,26 @@ pub(super) async fn create_volume(docker: &Docker, name: &str, volume: &VolumeMo
 }
 
 /// Is nothing left to create? An object of the same name that is not ours is never taken over in silence.
-fn settled(kind: &str, name: &str, external: bool, scope: &str, found: Option<&Labels>) -> Result<bool, EngineError> {
+fn settled(kind: &str, name: &str, scope: &str, found: Option<&Labels>) -> Result<bool, EngineError> {
     let refused = |cause: String| Err(EngineError::Refused { tried: format!("use {kind} {name}"), cause });
     match found {
-        Some(_) if external => Ok(true),
-        None if external => {
-            refused(format!("it is declared external and does not exist; create it on the host with `docker {kind} create`"))
-        }
         Some(found) if labels::is_of(scope, Some(found)) => Ok(true),
         Some(_) => refused("it exists and is not ours; declare it `external: true` to use it, or give ours another `name:`".to_owned()),
         None => Ok(false),
     }
+}
+
+/// Is it on the host, whoever made it?
+pub(super) async fn has(docker: &Docker, external: &External) -> Result<bool, EngineError> {
+    let found = match external.kind {
+        ExternalKind::Network => network_labels(docker, &external.name).await?,
+        ExternalKind::Volume => volume_labels(docker, &external.name).await?,
+    };
+    Ok(found.is_some())
+}
+
+fn must_have(is_here: bool, kind: ExternalKind, name: &str) -> Result<(), EngineError> {
+    if is_here { Ok(()) } else { Err(EngineError::Missing(External { kind, name: name.to_owned() })) }
 }
 
 /// The labels of a network; none: there is no such network. The engine also finds networks by the start of their id.

@@ -11,6 +11,7 @@ use tidegate_core::compose::{ImageRef, NetworkModel, PullPolicy, VolumeModel};
 use tidegate_core::desired::DesiredContainer;
 use tidegate_core::ids::{CommitId, ReleaseNumber, ServiceName, StackName};
 use tidegate_core::observed::{ContainerState, Health, ObservedHost};
+use tidegate_core::plan::External;
 
 /// What a container belongs to; becomes labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +95,9 @@ pub enum EngineError {
         /// The engine's words, or ours.
         cause: String,
     },
+    /// An external network or volume is not on the host: says nothing about the release, somebody has to make it.
+    #[error("the external {} {} is not on this host; create it with `docker {} create {}`", .0.kind.word(), .0.name, .0.kind.word(), .0.name)]
+    Missing(External),
     /// The engine said no: trying the same again does not help.
     #[error("the container engine refused to {tried}: {cause}")]
     Refused {
@@ -110,7 +114,7 @@ impl EngineError {
         match self {
             EngineError::Refused { .. } => true,
             EngineError::Pull { is_verdict, .. } => *is_verdict,
-            EngineError::Unreachable { .. } | EngineError::TimedOut { .. } | EngineError::Unable { .. } => false,
+            EngineError::Unreachable { .. } | EngineError::TimedOut { .. } | EngineError::Unable { .. } | EngineError::Missing(_) => false,
         }
     }
 }
@@ -123,6 +127,8 @@ pub trait Engine: Send + Sync + 'static {
     fn observe(&self) -> impl Future<Output = Result<ObservedHost, EngineError>> + Send;
     /// Has the image on the host, by digest where there is one; asks the registry only if the policy needs it.
     fn pull(&self, image: &ImageRef, policy: PullPolicy) -> impl Future<Output = Result<(), EngineError>> + Send;
+    /// Is this on the host, whoever made it?
+    fn has(&self, external: &External) -> impl Future<Output = Result<bool, EngineError>> + Send;
     /// Creates a network of ours; checks that an external one exists.
     fn create_network(&self, name: &str, network: &NetworkModel, stack: &StackName)
     -> impl Future<Output = Result<(), EngineError>> + Send;

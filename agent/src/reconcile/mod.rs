@@ -16,8 +16,9 @@ use crate::engine::{Engine, EngineError};
 use crate::store::{Change, Memory, StackMemory, StoreError};
 use facts::{Seen, Settled};
 use futures_util::StreamExt;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use journal::StackState;
+use stack::EXTERNAL_RETRY_SECS;
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::calendar::Zones;
 use tidegate_core::desired::Naming;
@@ -295,6 +296,10 @@ impl<E: Engine> Reconciler<E> {
                     end.stacks.entry(name.clone()).or_default().waiting = Some(Waiting::Backoff { until });
                 }
                 end.delayed.insert(name.clone(), cause);
+            }
+            StackEnd::ExternalMissing(missing) => {
+                let until = now.checked_add(SignedDuration::from_secs(EXTERNAL_RETRY_SECS)).unwrap_or(now);
+                end.stacks.entry(name.clone()).or_default().waiting = Some(Waiting::ExternalMissing { missing, until });
             }
             StackEnd::Broken { cause } => {
                 pace.failed(now, crate::backoff::chance());

@@ -17,13 +17,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tidegate_core::desired::DesiredStack;
 use tidegate_core::events::{Event, Failure, ReleaseOf, Restored, RolloutProgress};
 use tidegate_core::files::RepoFiles;
-use tidegate_core::plan::{Gates, HostInputs, OperationClass, Plan, Reason, StackInputs, StackPlan, Waiting, plan};
+use tidegate_core::plan::{External, Gates, HostInputs, OperationClass, Plan, Reason, StackInputs, StackPlan, Waiting, plan};
 use tidegate_git::Mirror;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
 /// How long a rollout that cannot be done (registry or engine away) is tried, beyond its own budget, in seconds.
 pub const ERROR_PATIENCE_SECS: u64 = 600;
+/// How soon an external network or volume that is missing is looked for again, in seconds: whoever makes one waits for it.
+pub const EXTERNAL_RETRY_SECS: i64 = 15;
 
 /// What every stack's work needs.
 pub struct Tools<E> {
@@ -68,6 +70,8 @@ pub enum StackEnd {
         /// Is it the engine that does not answer? Then nothing else can be done either.
         engine_away: bool,
     },
+    /// Nothing was begun: an external network or volume is not on the host.
+    ExternalMissing(External),
     /// A check said no where there is nothing to go back to: a repair or a way back.
     Broken {
         /// Why, one sentence.
@@ -92,6 +96,12 @@ impl<E: Engine> StackTurn<'_, E> {
     }
 
     async fn roll_out(&self, settled: &mut Settled, planned: &StackPlan, target: &DesiredStack) -> Result<StackEnd, StoreError> {
+        // What was begun before goes on: if it cannot, it is taken back in time.
+        if settled.state.memory.journal.is_none()
+            && let Some(end) = self.missing(planned).await
+        {
+            return Ok(end);
+        }
         let state = &mut settled.state;
         let now = self.tools.clock.now();
         self.write(state.begin(planned, target, (now, self.gates.calendar.decide(now).open_until))).await?;
@@ -119,6 +129,19 @@ impl<E: Engine> StackTurn<'_, E> {
             ApplyOutcome::Error { error, .. } => self.could_not(settled, words::chain(&error), target).await,
             ApplyOutcome::Stopped => Ok(StackEnd::Stopped),
         }
+    }
+
+    /// The first external network or volume that the plan uses and the host does not have: looked for before anything is
+    /// begun, so that its absence is neither an outage nor a failed release.
+    async fn missing(&self, planned: &StackPlan) -> Option<StackEnd> {
+        for external in planned.externals() {
+            match self.tools.engine.has(&external).await {
+                Ok(true) => {}
+                Ok(false) => return Some(StackEnd::ExternalMissing(external)),
+                Err(error) => return Some(later(&error)),
+            }
+        }
+        None
     }
 
     /// No verdict. Within its patience the rollout is tried again; then what was begun is taken back.
@@ -176,6 +199,9 @@ impl<E: Engine> StackTurn<'_, E> {
     }
 
     async fn repair(&self, state: &mut StackState, planned: &StackPlan, target: &DesiredStack) -> Result<StackEnd, StoreError> {
+        if let Some(end) = self.missing(planned).await {
+            return Ok(end);
+        }
         match self.prepare_and_apply(state, planned).await? {
             Ok(ApplyOutcome::Done) => {
                 self.write(state.repaired(target, found(planned), self.tools.clock.now())).await?;

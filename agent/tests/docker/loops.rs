@@ -12,7 +12,7 @@ use tidegate_agent::materialise::Materialised;
 use tidegate_core::compose::{StackModel, resolve_stack};
 use tidegate_core::desired::DesiredStack;
 use tidegate_core::files::RepoFiles;
-use tidegate_core::plan::{Action, Reason};
+use tidegate_core::plan::{Action, External, ExternalKind, Reason};
 
 /// The stack `shop` out of a Compose file, in which `IMAGE` and `OTHER` are the demo's versions.
 fn read(world: &World, compose: &str, more: &[(&str, &str)]) -> (StackModel, RepoFiles) {
@@ -26,7 +26,7 @@ fn read(world: &World, compose: &str, more: &[(&str, &str)]) -> (StackModel, Rep
     (model.unwrap_or_else(|found| panic!("{found:#?}")), files)
 }
 
-async fn ready(world: &World, compose: &str, more: &[(&str, &str)], release: u64) -> DesiredStack {
+pub(crate) async fn ready(world: &World, compose: &str, more: &[(&str, &str)], release: u64) -> DesiredStack {
     let (model, files) = read(world, compose, more);
     let desired = world.desired(&model, release);
     Materialised::new(world.state.path()).ensure(Arc::new(files), desired.repo_mounts()).await.unwrap();
@@ -34,7 +34,7 @@ async fn ready(world: &World, compose: &str, more: &[(&str, &str)], release: u64
 }
 
 /// Deploys it; afterwards nothing may be left to do, whether known or looked at anew.
-async fn settles(world: &mut World, desired: &DesiredStack) {
+pub(crate) async fn settles(world: &mut World, desired: &DesiredStack) {
     let outcome = world.deploy(desired).await;
     assert!(matches!(outcome, ApplyOutcome::Done), "{outcome:?}");
     assert_eq!(world.plan_to(desired).await, None, "as it is remembered");
@@ -42,7 +42,7 @@ async fn settles(world: &mut World, desired: &DesiredStack) {
     assert_eq!(world.plan_to(desired).await, None, "as the engine lists it");
 }
 
-async fn ids(world: &World) -> BTreeSet<String> {
+pub(crate) async fn ids(world: &World) -> BTreeSet<String> {
     world.observe().await.containers.into_values().map(|container| container.id).collect()
 }
 
@@ -201,13 +201,17 @@ networks: { default: { external: true, name: '${ID}-outside' } }
 ";
     let desired = ready(&world, compose, &[], 1).await;
     let outcome = world.deploy(&desired).await;
-    let ApplyOutcome::Failed(failure) = outcome else { panic!("{outcome:?}") };
-    assert!(failure.cause.to_string().contains("docker network create"), "{}", failure.cause);
+    let ApplyOutcome::Error { error, .. } = outcome else { panic!("no verdict on the release: {outcome:?}") };
+    let name = format!("{}-outside", world.id);
+    assert!(error.to_string().contains(&format!("docker network create {name}")), "{error}");
+    let external = External { kind: ExternalKind::Network, name: name.clone() };
+    assert!(!world.docker.has(&external).await.unwrap());
+    assert!(!world.docker.has(&External { kind: ExternalKind::Volume, ..external.clone() }).await.unwrap());
     assert!(world.observe().await.containers.is_empty(), "nothing was made before it was known");
 
-    let name = format!("{}-outside", world.id);
     let labels = HashMap::from([("tidegate.test".to_owned(), run_id())]);
     world.raw.create_network(NetworkCreateRequest { name: name.clone(), labels: Some(labels), ..Default::default() }).await.unwrap();
+    assert!(world.docker.has(&external).await.unwrap());
     settles(&mut world, &desired).await;
     world.raw.remove_container(&world.only("web").await, Some(forced())).await.unwrap();
     world.raw.remove_network(&name).await.unwrap();
@@ -280,6 +284,6 @@ async fn scaling_touches_only_what_must_change() {
     assert_eq!(world.containers().await, ["db-1 Running", "web-1 Running", "web-2 Running"]);
 }
 
-fn forced() -> bollard::query_parameters::RemoveContainerOptions {
+pub(crate) fn forced() -> bollard::query_parameters::RemoveContainerOptions {
     bollard::query_parameters::RemoveContainerOptions { force: true, ..Default::default() }
 }

@@ -10,6 +10,7 @@
 mod by_hand;
 mod calendar;
 mod crashes;
+mod external;
 mod gates;
 mod month;
 mod releases;

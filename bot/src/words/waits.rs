@@ -52,6 +52,13 @@ pub fn waiting(waiting: &Waiting, now: Timestamp) -> String {
             computed.short()
         ),
         Waiting::Backoff { until } => format!("A repair is tried again {}.", time::until(*until, now)),
+        Waiting::ExternalMissing { missing, .. } => {
+            format!(
+                "The external {} {} is not on the host. Nothing was begun; it is looked for again and again.",
+                missing.kind.word(),
+                missing.name
+            )
+        }
         Waiting::ClockUntrusted { cause } => format!("The host's clock cannot be trusted: {}.", cause.trim_end_matches('.')),
         other => format!("{}.", other.code().replace('_', " ")),
     }
@@ -120,6 +127,7 @@ fn host_cleared_by(waiting: &Waiting) -> Option<String> {
         Waiting::Held { .. } | Waiting::FailedHere { .. } => "A different content, or `resume` of the stack.".to_owned(),
         Waiting::RemovalHeld { .. } => "A person on the host.".to_owned(),
         Waiting::ContentMismatch { .. } => "The same version of agent and bot.".to_owned(),
+        Waiting::ExternalMissing { missing, .. } => format!("On the host: `docker {} create {}`.", missing.kind.word(), missing.name),
         Waiting::ClockUntrusted { .. } => "Time synchronisation on the host.".to_owned(),
         Waiting::Diverged { .. } => "The bot, as soon as it hears of it.".to_owned(),
         _ => return None,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tidegate_core::compose::{HealthTest, Restart};
 use tidegate_core::desired::DesiredContainer;
 use tidegate_core::observed::{ContainerState, Health, HeldPort, ObservedContainer, ObservedHost, ObservedNetwork};
+use tidegate_core::plan::{External, ExternalKind};
 use tokio::time::Instant;
 
 /// Between the end of a container and its restart by the engine.
@@ -18,6 +19,8 @@ pub(super) struct Host {
     pub(super) containers: BTreeMap<String, Container>,
     pub(super) networks: BTreeMap<String, ObservedNetwork>,
     pub(super) volumes: BTreeSet<String>,
+    /// What others made, that stacks may use.
+    pub(super) externals: BTreeSet<External>,
     /// Images that were pulled.
     pub(super) images: BTreeSet<String>,
     pub(super) behaviours: BTreeMap<String, Behaviour>,
@@ -136,6 +139,19 @@ impl Host {
         }
     }
 
+    /// Is it here, whoever made it?
+    pub(super) fn has(&self, external: &External) -> bool {
+        let ours = match external.kind {
+            ExternalKind::Network => self.networks.contains_key(&external.name),
+            ExternalKind::Volume => self.volumes.contains(&external.name),
+        };
+        ours || self.externals.contains(external)
+    }
+
+    pub(super) fn must_have(&self, external: External) -> Result<(), EngineError> {
+        if self.has(&external) { Ok(()) } else { Err(EngineError::Missing(external)) }
+    }
+
     /// The next moment at which a container (or this one) changes by itself.
     pub(super) fn next_change(&self, of: Option<&str>, now: Instant) -> Option<Instant> {
         let about = self.containers.iter().filter(|(name, _)| of.is_none_or(|of| of == name.as_str()));
@@ -149,7 +165,9 @@ impl Host {
             Some(_) => return refused("the name is taken".to_owned()),
             None => {}
         }
-        if let Some(network) = desired.model.networks.keys().find(|name| !self.networks.contains_key(*name)) {
+        if let Some(network) =
+            desired.model.networks.keys().find(|name| !self.has(&External { kind: ExternalKind::Network, name: (*name).clone() }))
+        {
             return refused(format!("there is no network {network}"));
         }
         if !self.images.contains(&desired.model.image.for_engine()) {

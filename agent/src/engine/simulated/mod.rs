@@ -20,6 +20,7 @@ use tidegate_core::compose::{ImageRef, NetworkModel, PullPolicy, VolumeModel};
 use tidegate_core::desired::DesiredContainer;
 use tidegate_core::ids::StackName;
 use tidegate_core::observed::{ObservedHost, ObservedNetwork};
+use tidegate_core::plan::{External, ExternalKind};
 use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 
@@ -136,6 +137,16 @@ impl Simulated {
         }
         drop(state);
         self.tell(name);
+    }
+
+    /// Somebody made this on the host, for all stacks to use.
+    pub fn provide(&self, external: External) {
+        self.state().host.externals.insert(external);
+    }
+
+    /// Somebody removed it.
+    pub fn withdraw(&self, external: &External) {
+        self.state().host.externals.remove(external);
     }
 
     /// What it has, without a call: for checks.
@@ -290,11 +301,16 @@ impl Engine for Simulated {
         .await
     }
 
+    async fn has(&self, external: &External) -> Result<bool, EngineError> {
+        self.ask(&format!("look for {} {}", external.kind.word(), external.name), |state| state.host.has(external)).await
+    }
+
     async fn create_network(&self, name: &str, network: &NetworkModel, stack: &StackName) -> Result<(), EngineError> {
         let make = |state: &mut State| {
-            if !network.external {
-                state.host.networks.insert(name.to_owned(), ObservedNetwork { stack: stack.clone() });
+            if network.external {
+                return state.host.must_have(External { kind: ExternalKind::Network, name: name.to_owned() });
             }
+            state.host.networks.insert(name.to_owned(), ObservedNetwork { stack: stack.clone() });
             Ok(())
         };
         self.change("", make).await
@@ -302,9 +318,10 @@ impl Engine for Simulated {
 
     async fn create_volume(&self, name: &str, volume: &VolumeModel, _stack: &StackName) -> Result<(), EngineError> {
         let make = |state: &mut State| {
-            if !volume.external {
-                state.host.volumes.insert(name.to_owned());
+            if volume.external {
+                return state.host.must_have(External { kind: ExternalKind::Volume, name: name.to_owned() });
             }
+            state.host.volumes.insert(name.to_owned());
             Ok(())
         };
         self.change("", make).await

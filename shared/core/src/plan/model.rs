@@ -50,8 +50,48 @@ impl StackPlan {
         })
     }
 
+    /// What its steps use and do not make: it must be on the host before anything begins.
+    pub fn externals(&self) -> impl Iterator<Item = External> {
+        self.steps.iter().filter_map(|step| match &step.action {
+            Action::CreateNetwork { name, network } if network.external => {
+                Some(External { kind: ExternalKind::Network, name: name.clone() })
+            }
+            Action::CreateVolume { name, volume } if volume.external => Some(External { kind: ExternalKind::Volume, name: name.clone() }),
+            _ => None,
+        })
+    }
+
     pub(super) fn is_silent(&self) -> bool {
         self.steps.is_empty() && self.waiting.is_none() && self.class.is_none_or(|class| class == OperationClass::Repair)
+    }
+}
+
+/// Something on the host that a stack uses and somebody else makes: `external: true`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct External {
+    /// What it is.
+    pub kind: ExternalKind,
+    /// Engine name.
+    pub name: String,
+}
+
+/// What can be external.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExternalKind {
+    /// A network.
+    Network,
+    /// A volume.
+    Volume,
+}
+
+impl ExternalKind {
+    /// The word for it, also in the engine's own commands.
+    pub fn word(self) -> &'static str {
+        match self {
+            ExternalKind::Network => "network",
+            ExternalKind::Volume => "volume",
+        }
     }
 }
 
@@ -300,6 +340,13 @@ pub enum Waiting {
         /// When.
         until: Timestamp,
     },
+    /// An external network or volume is not on the host. Nothing was begun, nothing failed; it is looked for again.
+    ExternalMissing {
+        /// What is missing.
+        missing: External,
+        /// When it is looked for again.
+        until: Timestamp,
+    },
     /// The clock cannot be trusted: closed for releases, open for repair.
     ClockUntrusted {
         /// What is wrong with it.
@@ -325,6 +372,7 @@ impl Waiting {
             | Waiting::RemovalHeld { .. }
             | Waiting::ContentMismatch { .. }
             | Waiting::Backoff { .. }
+            | Waiting::ExternalMissing { .. }
             | Waiting::ClockUntrusted { .. } => false,
         }
     }
@@ -345,6 +393,7 @@ impl Waiting {
             Waiting::RemovalHeld { .. } => "removal_held",
             Waiting::ContentMismatch { .. } => "content_mismatch",
             Waiting::Backoff { .. } => "backoff",
+            Waiting::ExternalMissing { .. } => "external_missing",
             Waiting::ClockUntrusted { .. } => "clock_untrusted",
         }
     }
@@ -356,7 +405,7 @@ impl Waiting {
                 *opens_at
             }
             Waiting::Frozen { until, .. } | Waiting::Held { until, .. } => *until,
-            Waiting::Backoff { until } | Waiting::Splay { until, .. } => Some(*until),
+            Waiting::Backoff { until } | Waiting::Splay { until, .. } | Waiting::ExternalMissing { until, .. } => Some(*until),
             Waiting::NoRelease
             | Waiting::ConfigRefused { .. }
             | Waiting::FailedHere { .. }
