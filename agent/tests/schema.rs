@@ -108,11 +108,35 @@ fn what_import_writes_names_its_schema_and_is_right_by_it() {
 }
 
 #[test]
+fn what_the_demo_begins_with_names_its_schema_and_is_right_by_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = folder.path().join("demo");
+    let output = Command::new(env!("CARGO_BIN_EXE_tidegate")).args(["init", "demo", demo.to_str().unwrap()]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let clone = folder.path().join("clone");
+    let arguments = ["clone", "--quiet", demo.join("config.git").to_str().unwrap(), clone.to_str().unwrap()].map(str::to_owned);
+    assert!(Command::new("git").args(arguments).status().unwrap().success());
+    assert_eq!(all_are_right(&clone), 6);
+}
+
+#[test]
+fn a_policy_to_begin_with_names_its_schema_and_is_right_by_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
+    let program = || Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    let output = program().args(["trust", "init", "--owner", &format!("alice={key}")]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    std::fs::write(folder.path().join("trust.yaml"), output.stdout).unwrap();
+    assert!(program().current_dir(folder.path()).arg("schema").status().unwrap().success());
+    assert_eq!(all_are_right(folder.path()), 1);
+}
+
+#[test]
 fn the_command_writes_what_the_documentation_holds() {
     let folder = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_tidegate")).args(["schema", folder.path().to_str().unwrap()]).output().unwrap();
     assert!(output.status.success());
-    for name in ["tidegate", "environment", "host", "lock", "compose"] {
+    for name in ["tidegate", "environment", "host", "lock", "trust", "compose"] {
         let written = std::fs::read_to_string(folder.path().join(format!("{name}.json"))).unwrap();
         let there = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../docs/schema/{name}.json"));
         assert_eq!(written, std::fs::read_to_string(there).unwrap());
@@ -134,6 +158,13 @@ fn wrong_files_are_wrong_by_their_schema_too() {
         ("host", "schema: 1\nlabels: { role: web }\n"),
         ("host", "schema: 1\nenvironment: production\nkeys: { events: secret }\n"),
         ("lock", "schema: 1\nenvironment: production\nrelease: 1\nkind: other\n"),
+        ("trust", "schema: 1\nsigners: {}\nroles: {}\n"),
+        ("trust", "schema: 1\nversion: 0\nsigners: {}\nroles: {}\n"),
+        ("trust", "schema: 1\nversion: 1\nsigners: { alice: { key: secret, roles: [owner] } }\nroles: { owner: { paths: [/] } }\n"),
+        ("trust", "schema: 1\nversion: 1\nsigners: {}\nroles: { owner: { path: [/] } }\n"),
+        ("trust", "schema: 1\nversion: 1\nsigners: {}\nroles: { owner: { paths: ['stacks/*'] } }\n"),
+        ("trust", "schema: 1\nversion: 1\nsigners: {}\nroles: { owner: { paths: [/stacks] } }\n"),
+        ("trust", "schema: 1\nversion: 1\nsigners: {}\nroles: {}\nmerges: none\n"),
         ("compose", "services: { web: { image: x, build: . } }\n"),
         ("compose", "services: { web: { imagee: x } }\n"),
         ("compose", "services: { web: { image: x, x-tidegate: { bak: 1s } } }\n"),

@@ -42,6 +42,7 @@ pub(super) fn headed(path: &str, text: &str) -> String {
     let name = path.rsplit('/').next().unwrap_or(path);
     let schema = match path.split('/').next() {
         Some("tidegate.yaml") => "tidegate",
+        Some("trust.yaml") => "trust",
         Some("environments") => "environment",
         Some("hosts") => "host",
         Some("stacks") if name.starts_with("compose.") => "compose",

@@ -2,7 +2,7 @@
 
 use super::exit::UsageError;
 use super::source::Temporary;
-use super::{Exit, Output, print, print_json, runtime, tell};
+use super::{Exit, Output, print, print_json, runtime, schema, tell};
 use crate::words;
 use anyhow::Context;
 use clap::{Args, Subcommand};
@@ -90,7 +90,7 @@ fn init(args: &InitArgs) -> anyhow::Result<Exit> {
     if let Some(bot) = &args.bot {
         signers += &format!("  tidegate-bot: {{ key: \"{}\", roles: [bot] }}\n", key(bot)?);
     }
-    let policy = words::trust_policy(&signers);
+    let policy = schema::headed(TRUST_FILE, &words::trust_policy(&signers));
     let path: RepoPath = TRUST_FILE.parse()?;
     if let Err(findings) = trust::read(&path, policy.as_bytes()) {
         return Err(UsageError(findings.first().map_or_else(String::new, |finding| finding.message.clone())).into());

@@ -17,6 +17,8 @@ const DIGEST: &str = "^sha256:[0-9a-f]{64}$";
 /// An id of Discord, in quotes: as a number most programs would round it.
 const SNOWFLAKE: &str = "^[1-9][0-9]{14,19}$";
 const PUBLIC_KEY: &str = "^ssh-ed25519 ";
+/// `/`, a folder with a slash at its end, or a file, from the top of the repo.
+const SCOPE: &str = "^(/|[^/*?]+(/[^/*?]+)*/?)$";
 const RELEASE_MAX: i64 = i64::MAX;
 
 const fn key(name: &'static str, need: super::Need, kind: Kind, about: &'static str) -> Key {
@@ -26,7 +28,8 @@ const fn key(name: &'static str, need: super::Need, kind: Kind, about: &'static 
 const SCHEMA: Key = key("schema", Required, Number(1, 1), "The version of the format: 1.");
 
 /// The files, by the name of their schema.
-pub(super) const FILES: [(&str, &Object); 4] = [("tidegate", &SETTINGS), ("environment", &ENVIRONMENT), ("host", &HOST), ("lock", &LOCK)];
+pub(super) const FILES: [(&str, &Object); 5] =
+    [("tidegate", &SETTINGS), ("environment", &ENVIRONMENT), ("host", &HOST), ("lock", &LOCK), ("trust", &TRUST)];
 
 /// Every object, for the test that compares with the reader.
 pub fn objects() -> Vec<&'static Object> {
@@ -50,6 +53,9 @@ pub fn objects() -> Vec<&'static Object> {
         &HOLD,
         &LOCKED_FREEZE,
         &OVERRIDE,
+        &TRUST,
+        &SIGNER,
+        &ROLE,
     ]
 }
 
@@ -241,4 +247,29 @@ static OVERRIDE: Object = Object {
         key("at", Required, Form(MOMENT), "When it was given."),
         key("until", Required, Form(MOMENT), "Ends by itself then; at most a day after `at`."),
     ],
+};
+
+static TRUST: Object = Object {
+    about: "trust.yaml",
+    keys: &[
+        SCHEMA,
+        key("version", Required, Number(1, RELEASE_MAX), "One more with every change of this file."),
+        key("signers", Required, Map(NAME, &Kind::Object(&SIGNER)), "Who signs commits, by name; no two have the same key."),
+        key("roles", Required, Map(NAME, &Kind::Object(&ROLE)), "What each role may change."),
+        key("merges", Optional, Word(&["signed", "exact"]), "What is asked of a merge commit; `signed` unless given."),
+    ],
+};
+
+static SIGNER: Object = Object {
+    about: "a signer",
+    keys: &[
+        key("key", Required, Form(PUBLIC_KEY), "The public key, as in a `.pub` file."),
+        key("roles", Required, List(&Form(NAME)), "Roles of this policy."),
+        key("until", Optional, Form(MOMENT), "The key counts until then."),
+    ],
+};
+
+static ROLE: Object = Object {
+    about: "a role of the signer policy",
+    keys: &[key("paths", Required, List(&Form(SCOPE)), "`/` for everything, a folder with a slash at its end, or a file; no patterns.")],
 };
