@@ -9,3 +9,4 @@ mod lifecycle;
 mod loops;
 mod peer;
 mod private;
+mod quiet;

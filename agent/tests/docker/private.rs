@@ -15,18 +15,28 @@ use tidegate_core::compose::{ImageRef, PullPolicy};
 /// `tide` with the password `correct horse`.
 const HTPASSWD: &str = "tide:$2b$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2\n";
 
-struct Registry {
+/// A registry of the test's own.
+pub(crate) struct Registry {
     child: Child,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Registry {
+    /// One that asks for a login.
     async fn start(folder: &Path) -> Registry {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         std::fs::write(folder.join("htpasswd"), HTPASSWD).unwrap();
+        Registry::serve(folder, &format!("auth: {{ htpasswd: {{ realm: tests, path: {}/htpasswd }} }}\n", folder.display())).await
+    }
+
+    /// One that anybody may use.
+    pub(crate) async fn open(folder: &Path) -> Registry {
+        Registry::serve(folder, "").await
+    }
+
+    async fn serve(folder: &Path, more: &str) -> Registry {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let settings = format!(
-            "version: 0.1\nlog: {{ level: error }}\nstorage: {{ filesystem: {{ rootdirectory: {0}/data }} }}\nhttp: {{ addr: '{address}' }}\n\
-             auth: {{ htpasswd: {{ realm: tests, path: {0}/htpasswd }} }}\n",
+            "version: 0.1\nlog: {{ level: error }}\nstorage: {{ filesystem: {{ rootdirectory: {}/data }} }}\nhttp: {{ addr: '{address}' }}\n{more}",
             folder.display()
         );
         std::fs::write(folder.join("registry.yml"), settings).unwrap();
