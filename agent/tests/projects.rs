@@ -254,3 +254,59 @@ fn what_cannot_be_taken_is_refused_with_its_place_and_nothing_is_written() {
     assert_eq!(std::fs::read_dir(project.path().join("full")).unwrap().count(), 1);
     assert_eq!(tidegate(&["import", "/nowhere/compose.yaml"]).0, 64);
 }
+
+#[test]
+fn included_files_come_along_with_what_they_name() {
+    let project = tempfile::tempdir().unwrap();
+    let root = &project.path().join("shop");
+    let compose = "include:\n  - db/part.yaml\n  - { path: [queue/part.yaml] }\n\
+                   services:\n  web: { image: \"shop/web:${TAG}\", depends_on: [db, queue] }\n";
+    write(root, "compose.yaml", compose);
+    write(root, ".env", "TAG=1\n");
+    write(root, "db/part.yaml", "services:\n  db: { image: \"shop/db:${DB}\", volumes: [\"./init.sql:/init.sql\"], env_file: db.env }\n");
+    write(root, "db/.env", "DB=2\n");
+    write(root, "db/db.env", "A=db\n");
+    write(root, "db/init.sql", "select 1;\n");
+    write(root, "db/unused.sql", "select 2;\n");
+    write(root, "queue/part.yaml", "services:\n  queue: { image: \"shop/queue:${QUEUE}\" }\n");
+    write(root, "queue/.env", "QUEUE=3\n");
+    let target = project.path().join("repo");
+    let (code, out, err) = tidegate(&["import", text(&root.join("compose.yaml")), "--output-dir", text(&target)]);
+    assert_eq!(code, 0, "{out}{err}");
+    let stack = target.join("stacks/shop");
+    for name in ["compose.yaml", ".env", "db/part.yaml", "db/.env", "db/db.env", "db/init.sql", "queue/part.yaml", "queue/.env"] {
+        assert!(stack.join(name).is_file(), "{name} is missing");
+    }
+    assert!(!stack.join("db/unused.sql").exists(), "only what the stack is made of");
+    let (code, out, err) = tidegate(&["validate", text(&target)]);
+    assert_eq!(code, 0, "{out}{err}");
+    let (_, rendered, _) = tidegate(&["render", text(&target), "--host", "host-1"]);
+    for image in ["shop/web:1", "shop/db:2", "shop/queue:3", "A: \"db\"", "/init.sql"] {
+        assert!(rendered.contains(image), "{image} is missing: {rendered}");
+    }
+
+    // What an included file says wrong is refused in that file, and nothing is written.
+    write(root, "db/part.yaml", "services:\n  db: { image: x, privileged: true }\n");
+    let other = project.path().join("other");
+    let (code, out, _) = tidegate(&["import", text(&root.join("compose.yaml")), "--output-dir", text(&other)]);
+    assert!(code == 3 && out.contains("db/part.yaml:2:"), "{out}");
+    assert!(!other.exists());
+}
+
+#[test]
+fn what_a_crash_left_behind_is_told_and_is_no_config_repo() {
+    let project = project();
+    let file = project.path().join("My Shop/docker-compose.yml");
+    // As after a kill between two renames into an empty folder that was there: `tidegate.yaml` comes last.
+    let target = project.path().join("repo");
+    write(&target, ".tidegate-0123456789abcdef/tidegate.yaml", "schema: 1\n");
+    write(&target, "hosts/host-1.yaml", "schema: 1\nenvironment: production\n");
+    let (code, _, _) = tidegate(&["validate", text(&target)]);
+    assert_eq!(code, 3, "half a config repo is none");
+    let (code, out, err) = tidegate(&["import", text(&file), "--output-dir", text(&target)]);
+    assert!(code == 64 && err.contains(".tidegate-0123456789abcdef") && err.contains("interrupted"), "{out}{err}");
+    assert!(!target.join("stacks").exists() && !target.join("tidegate.yaml").exists());
+    // Removed as it was told, it goes.
+    std::fs::remove_dir_all(&target).unwrap();
+    assert_eq!(tidegate(&["import", text(&file), "--output-dir", text(&target)]).0, 0);
+}

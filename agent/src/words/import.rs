@@ -13,6 +13,16 @@ pub fn refused(errors: usize) -> String {
     format!("refused: {}; nothing was written", count(errors, "error"))
 }
 
+/// A run before this one did not come to its end.
+pub fn interrupted(folder: &Path, left: &Path) -> String {
+    format!(
+        "an earlier run was interrupted in {} and left {} behind: remove it, and what came beside it (git does not know it yet), \
+         then import again; nothing was written now",
+        folder.display(),
+        left.display()
+    )
+}
+
 /// A file has another name now.
 pub fn renamed(from: &str, to: &str) -> String {
     format!("{from} is {to} now")

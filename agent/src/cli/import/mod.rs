@@ -8,7 +8,7 @@ mod edits;
 mod project;
 
 use super::exit::UsageError;
-use super::folder::Aside;
+use super::folder::{Aside, left_behind};
 use super::{Exit, print, schema, source, tell};
 use crate::words::import as say;
 use crate::zones;
@@ -107,6 +107,9 @@ fn whole(args: &ImportArgs, made: &RepoFiles, existing: bool) -> anyhow::Result<
 
 fn write(args: &ImportArgs, made: &RepoFiles, existing: bool) -> anyhow::Result<()> {
     let folder = &args.output_dir;
+    if let Some(left) = left_behind(folder) {
+        return Err(UsageError(say::interrupted(folder, &left)).into());
+    }
     if !existing && !is_free(folder) {
         let text =
             format!("{} is neither empty nor a config repo; name a new folder, or the folder with `tidegate.yaml`", folder.display());
