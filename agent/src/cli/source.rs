@@ -51,6 +51,14 @@ impl History {
         Ok((commit, files))
     }
 
+    /// What a file said at the tip and before, newest first, each wording once. Of a remote only the tip is at hand.
+    pub(super) fn versions(&self, path: &RepoPath, most: usize) -> anyhow::Result<Vec<Vec<u8>>> {
+        match self {
+            History::Here(reader) => Ok(reader.versions(path, most)?),
+            History::Nothing | History::Remote(..) => Ok(Vec::new()),
+        }
+    }
+
     /// The files at a commit.
     pub(super) async fn files(&mut self, commit: &CommitId) -> anyhow::Result<Arc<RepoFiles>> {
         let read = match self {

@@ -3,7 +3,7 @@
 
 use super::{because_of, count, moment};
 use tidegate_core::calendar::{FrozenStretch, State};
-use tidegate_core::ids::{CommitId, EnvironmentName};
+use tidegate_core::ids::{CommitId, EnvironmentName, StackName};
 use tidegate_core::lock::Hold;
 use tidegate_core::preview::{ApprovalsNeeded, Becomes, Change, ChangeKind, Downtime, Totals, Unmanaged, UnmanagedBecause, When};
 
@@ -103,7 +103,16 @@ pub fn totals(totals: &Totals) -> String {
 /// When it goes out. The rule's name is foreign text.
 pub fn starts(when: &When) -> String {
     let rule = &when.calendar.rule.name;
+    if let (Some(until), Some(given)) =
+        (when.starts_until, when.overrides.first().filter(|_| when.starts_at.is_some() && when.stopped.is_empty()))
+    {
+        return format!("at once, until {}: {} overrides what stands in the way ({})", moment(until), given.by, given.reason);
+    }
     match (when.starts_at, when.calendar.state) {
+        (None, _) if !when.stopped.is_empty() => {
+            let stacks: Vec<&str> = when.stopped.iter().map(StackName::as_str).collect();
+            format!("not while {} is held", stacks.join(", "))
+        }
         (None, _) => format!("no opening within the horizon has room for it (it needs {})", seconds(when.needs_secs)),
         (Some(_), State::Open) if when.starts_at.is_some_and(|at| is_now(when, at)) => match when.starts_until {
             None => "at once".into(),

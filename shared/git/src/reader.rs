@@ -10,8 +10,10 @@ use git2::{ErrorCode, Repository, RepositoryOpenFlags};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tidegate_core::files::RepoFiles;
-use tidegate_core::ids::CommitId;
+use tidegate_core::ids::{CommitId, RepoPath};
 
+/// Most commits that are walked through for the history of a file.
+const COMMITS_MAX: usize = 5_000;
 /// Longest name of a commit that is looked up, in characters.
 const NAME_MAX_CHARS: usize = 300;
 
@@ -51,6 +53,29 @@ impl Reader {
     /// Is the commit here?
     pub fn has(&self, commit: &CommitId) -> bool {
         self.repository.find_commit(store::oid(commit)).is_ok_and(|commit| commit.tree().is_ok())
+    }
+
+    /// What a file said at `HEAD` and before, newest first, each wording once; along the branch's own line, as far as
+    /// it is here.
+    pub fn versions(&self, path: &RepoPath, most: usize) -> Result<Vec<Vec<u8>>, GitError> {
+        let failed = error::mirror("reading the history of a file", &self.dir);
+        let mut next = match self.repository.head().and_then(|head| head.peel_to_commit()) {
+            Ok(commit) => Some(commit),
+            Err(failure) if matches!(failure.code(), ErrorCode::UnbornBranch | ErrorCode::NotFound) => None,
+            Err(failure) => return Err(failed(failure)),
+        };
+        let (mut found, mut last) = (Vec::new(), None);
+        for _ in 0..COMMITS_MAX {
+            let Some(commit) = next.take().filter(|_| found.len() < most) else { break };
+            let entry = commit.tree().and_then(|tree| tree.get_path(std::path::Path::new(path.as_str()))).ok();
+            let id = entry.map(|entry| entry.id());
+            if let Some(blob) = id.filter(|_| id != last).and_then(|id| self.repository.find_blob(id).ok()) {
+                found.push(blob.content().to_vec());
+            }
+            last = id;
+            next = commit.parent(0).ok();
+        }
+        Ok(found)
     }
 
     /// The files at a commit.

@@ -2,16 +2,19 @@
 
 use crate::cli::source::{History, Source};
 use crate::{words, zones};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tidegate_core::compose::resolve_stack;
 use tidegate_core::files::RepoFiles;
 use tidegate_core::findings::{Finding, Severity};
-use tidegate_core::ids::{CommitId, EnvironmentName, HostName, RepoPath, StackName};
+use tidegate_core::ids::{CommitId, ContentId, EnvironmentName, HostName, RepoPath, StackName};
 use tidegate_core::lock::{self, Lock};
 use tidegate_core::offers::follows_tip;
 use tidegate_core::preview::{Locked, Running};
 use tidegate_core::repo::{Environment, Repo, load_with};
+
+/// Most earlier locks that are looked through for what is held.
+const LOCKS_MAX: usize = 200;
 
 /// What runs before a change, as far as git can tell.
 #[derive(Default)]
@@ -81,7 +84,33 @@ impl Reading<'_> {
             let model = self.model(&entry.commit, &environment.name, stack).await?;
             models.insert(stack.clone(), model);
         }
-        Ok(Some(Running::Locked(Box::new(Locked { lock, repo, models }))))
+        let held = self.held(&environment.name, &lock).await?;
+        Ok(Some(Running::Locked(Box::new(Locked { lock, repo, models, held }))))
+    }
+
+    /// The held contents as they were written, from the locks that once named them. What history does not tell is left out.
+    async fn held(
+        &mut self,
+        environment: &EnvironmentName,
+        lock: &Lock,
+    ) -> anyhow::Result<BTreeMap<ContentId, tidegate_core::compose::StackModel>> {
+        let wanted: BTreeSet<&ContentId> = lock.holds.iter().filter_map(|hold| hold.content.as_ref()).collect();
+        let mut found = BTreeMap::new();
+        if wanted.is_empty() {
+            return Ok(found);
+        }
+        let path: RepoPath = format!("releases/{environment}.yaml").parse()?;
+        for bytes in self.history.versions(&path, LOCKS_MAX)? {
+            let Ok(earlier) = lock::read(&path, &bytes) else { continue };
+            for (stack, entry) in earlier.stacks.iter().filter(|(_, entry)| wanted.contains(&entry.content)) {
+                if !found.contains_key(&entry.content)
+                    && let Ok(Ok(model)) = self.model(&entry.commit, environment, stack).await
+                {
+                    found.insert(entry.content.clone(), model);
+                }
+            }
+        }
+        Ok(found)
     }
 
     async fn model(

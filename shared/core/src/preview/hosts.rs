@@ -167,7 +167,7 @@ fn pinned(repo: &Repo, environment: &Environment, running: Option<&Running>) -> 
     own
 }
 
-fn with_digests(model: &StackModel, running: Option<&Running>) -> StackModel {
+pub(super) fn with_digests(model: &StackModel, running: Option<&Running>) -> StackModel {
     let locked = match running {
         Some(Running::Locked(locked)) => locked.lock.stacks.get(&model.name),
         Some(Running::Branch { .. }) | None => None,

@@ -12,7 +12,7 @@ pub use changes::{Change, ChangeKind, Downtime, Totals, changes_of};
 pub use hosts::{HostPreview, StackPreview, Unmanaged, UnmanagedBecause, as_released};
 pub use when::{ApprovalsNeeded, When};
 
-use crate::candidate::{self, Candidate, Desired};
+use crate::candidate::{self, Candidate, Comparison, Desired};
 use crate::compose::StackModel;
 use crate::desired::Naming;
 use crate::ids::{CommitId, ContentId, EnvironmentName, HostName, ReleaseNumber, StackName};
@@ -21,7 +21,7 @@ use crate::observed::ObservedHost;
 use crate::repo::{Environment, Repo};
 use jiff::Timestamp;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a preview is made from.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +65,8 @@ pub struct Locked {
     pub repo: std::sync::Arc<Repo>,
     /// Each locked stack at its own commit, without digests; or why it cannot be had.
     pub models: BTreeMap<StackName, Result<StackModel, String>>,
+    /// The held contents as they were written when they were released, without digests; as far as history tells.
+    pub held: BTreeMap<ContentId, StackModel>,
 }
 
 /// What a change would do.
@@ -134,11 +136,16 @@ pub fn preview_of(input: &Input<'_>, environment: impl Fn(&EnvironmentName) -> b
 
 fn one(input: &Input<'_>, environment: &Environment, host: &impl Fn(&HostName) -> bool) -> EnvironmentPreview {
     let running = input.running.get(&environment.name);
-    let candidate = candidate(input, environment, running);
-    let becomes = becomes(environment, running, candidate.as_ref());
+    let comparison = comparison(input, environment, running);
+    let becomes = becomes(environment, running, comparison.candidate.as_ref());
     let found = hosts::hosts(input, environment, running, host);
     let budget_ms = found.groups.iter().map(HostPreview::budget_ms).max().unwrap_or(0);
-    let when = when::when(input, environment, running, &when::Extent { budget_ms, candidate: candidate.as_ref() });
+    let number = match &becomes {
+        Becomes::Release { number, .. } => Some(*number),
+        Becomes::Nothing { .. } | Becomes::Branch => None,
+    };
+    let contents = contents(input, environment, running);
+    let when = when::when(input, environment, running, &when::Extent { budget_ms, comparison: &comparison, number, contents });
     let totals = found.groups.iter().fold(Totals::default(), |sum, group| sum.plus(&group.totals()));
     EnvironmentPreview {
         environment: environment.name.clone(),
@@ -151,10 +158,45 @@ fn one(input: &Input<'_>, environment: &Environment, host: &impl Fn(&HostName) -
     }
 }
 
-/// What the bot would offer for approval.
-fn candidate(input: &Input<'_>, environment: &Environment, running: Option<&Running>) -> Option<Candidate> {
-    let desired = Desired::of(input.repo, &environment.name, input.commit)?;
-    let (none, held) = (BTreeMap::new(), BTreeMap::new());
+/// The contents that each stack of the proposal would have: with the lock's digests, and those of held releases that
+/// were written the same.
+fn contents(input: &Input<'_>, environment: &Environment, running: Option<&Running>) -> BTreeMap<StackName, BTreeSet<ContentId>> {
+    // Identities cost something, and only such holds ask for them.
+    let models = input.repo.stacks.iter().filter(|((of, _), _)| *of == environment.name && has_bound_holds(environment, running));
+    let known = |model: &StackModel| {
+        let held = locked(running).into_iter().flat_map(|locked| &locked.held).filter(|(_, held)| *held == model);
+        held.map(|(content, _)| content.clone()).chain([hosts::with_digests(model, running).content()]).collect()
+    };
+    models.map(|((_, stack), model)| (stack.clone(), known(model))).collect()
+}
+
+/// Is a hold bound to a content?
+fn has_bound_holds(environment: &Environment, running: Option<&Running>) -> bool {
+    let locked = locked(running).into_iter().flat_map(|locked| &locked.lock.holds);
+    locked.chain(&environment.holds).any(|hold| hold.content.is_some())
+}
+
+fn locked(running: Option<&Running>) -> Option<&Locked> {
+    match running {
+        Some(Running::Locked(locked)) => Some(locked),
+        Some(Running::Branch { .. }) | None => None,
+    }
+}
+
+/// The held contents that can be told from the proposal, as the comparison asks for them.
+fn held(input: &Input<'_>, environment: &Environment, running: Option<&Running>) -> BTreeMap<ContentId, StackModel> {
+    let Some(locked) = locked(running).filter(|_| has_bound_holds(environment, running)) else { return BTreeMap::new() };
+    let models = input.repo.stacks.iter().filter(|((of, _), _)| *of == environment.name);
+    let same = models.map(|(_, model)| (hosts::with_digests(model, running).content(), model.clone()));
+    same.chain(locked.held.iter().map(|(content, model)| (content.clone(), model.clone()))).collect()
+}
+
+/// What the bot would offer for approval, and what it would not.
+fn comparison(input: &Input<'_>, environment: &Environment, running: Option<&Running>) -> Comparison {
+    let Some(desired) = Desired::of(input.repo, &environment.name, input.commit) else {
+        return Comparison { candidate: None, held: BTreeMap::new() };
+    };
+    let (none, held) = (BTreeMap::new(), held(input, environment, running));
     let models = match running {
         Some(Running::Locked(locked)) => {
             let known = locked.models.iter().filter_map(|(name, model)| Some((name.clone(), model.as_ref().ok()?.clone())));
@@ -171,7 +213,7 @@ fn candidate(input: &Input<'_>, environment: &Environment, running: Option<&Runn
         }),
         Some(Running::Branch { .. }) | None => None,
     };
-    candidate::compare(&desired, released.as_ref(), input.now).candidate
+    candidate::compare(&desired, released.as_ref(), input.now)
 }
 
 fn becomes(environment: &Environment, running: Option<&Running>, candidate: Option<&Candidate>) -> Becomes {
