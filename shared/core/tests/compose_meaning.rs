@@ -75,6 +75,12 @@ fn formatting_order_and_form_do_not_change_the_identity() {
         ("pull_policy: missing", "pull_policy: if_not_present"),
         ("x-tidegate: { bake: 60s }", "x-tidegate: { bake: 1m }"),
         ("user: 1000", "user: \"1000\""),
+        // What YAML 1.1 reads as truth values, octals, numbers to base 60 and decimals is the text that was written.
+        ("environment: { A: no, B: 1.10, C: 0o17, D: 012, E: 22:30:15 }", "environment: [A=no, B=1.10, C=0o17, D=012, \"E=22:30:15\"]"),
+        ("labels: { a: Yes, b: off, c: 1_000, d: 1e3 }", "labels: { a: \"Yes\", b: \"off\", c: \"1_000\", d: \"1e3\" }"),
+        ("ports: [22:22]", "ports: [\"22:22\"]"),
+        ("restart: no", "restart: \"no\""),
+        ("command: [sleep, 1.10, 012, no]", "command: [sleep, \"1.10\", \"012\", \"no\"]"),
     ] {
         let with_image = |attributes: &str| {
             let image = if attributes.starts_with("image:") { "" } else { "image: shop/web:1\n" };

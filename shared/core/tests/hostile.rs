@@ -4,22 +4,13 @@
 mod support;
 
 use proptest::prelude::*;
-use std::time::Duration;
-use support::files;
+use support::{SOON, files, spent};
 use tidegate_core::compose::resolve_stack;
 use tidegate_core::files::{File, RepoFiles};
 use tidegate_core::findings::{Finding, Style, annotations, render};
 use tidegate_core::lock;
 use tidegate_core::repo::load;
-
-/// What any single repo may cost on the processor: a second, and in an unoptimised build some more.
-const SOON: Duration = if cfg!(debug_assertions) { Duration::from_secs(4) } else { Duration::from_secs(1) };
-
-/// How long this thread has been on a processor: a busy or paused machine must not fail the test.
-fn spent() -> Duration {
-    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    Duration::from_nanos(stat.split_whitespace().next().unwrap().parse().unwrap())
-}
+use tidegate_core::yaml::{COMPOSE_LIMITS, OWN_LIMITS};
 
 /// A repo in which every file that is read has these bytes, one at a time.
 fn each_file(bytes: &[u8]) -> Vec<RepoFiles> {
@@ -32,6 +23,7 @@ fn each_file(bytes: &[u8]) -> Vec<RepoFiles> {
         ("stacks/shop/.env", "A=1\n"),
         ("stacks/shop/web.env", "B=${A}\n"),
         ("releases/production.yaml", ""),
+        ("trust.yaml", ""),
     ];
     good.iter()
         .map(|(path, _)| {
@@ -40,6 +32,14 @@ fn each_file(bytes: &[u8]) -> Vec<RepoFiles> {
             repo
         })
         .collect()
+}
+
+/// A repo in which the file with this number has these bytes.
+fn one_file(number: usize, bytes: &[u8]) -> RepoFiles {
+    let mut repo = each_file(b"").swap_remove(number);
+    let path = repo.iter().find(|(_, file)| file.bytes.is_empty()).map(|(path, _)| path.clone()).unwrap();
+    repo.insert(path, File { bytes: bytes.into(), executable: false });
+    repo
 }
 
 /// Loads it every way there is, within the time.
@@ -109,11 +109,114 @@ fn hostile_files_are_refused_and_soon() {
     }
 }
 
+/// How many files a repo has whose bytes are read.
+const FILES: usize = 9;
+
 #[test]
-fn a_scalar_of_64_mib_is_refused_by_its_size() {
-    let repo = &each_file(&vec![b'x'; 64 << 20])[3];
-    let findings = survives(repo);
-    assert!(findings.iter().any(|finding| finding.code == "too_large"), "{findings:?}");
+fn a_scalar_of_64_mib_is_refused_by_its_size_in_every_file_and_form() {
+    let forms: [(&str, &str, &str); 6] = [
+        ("", "x", ""),
+        ("a: \"", "x", "\"\n"),
+        ("a: |\n  ", "x", "\n"),
+        ("? ", "k", "\n: 1\n"),
+        ("# ", "c", "\na: 1\n"),
+        ("A='", "v\n", "'\n"),
+    ];
+    for (at, (before, unit, after)) in
+        (0..FILES).cycle().zip(forms.iter().cycle()).take(FILES * 2).chain((0..6).map(|form| (3, &forms[form])))
+    {
+        let text = format!("{before}{}{after}", unit.repeat((64 << 20) / unit.len()));
+        let repo = one_file(at, text.as_bytes());
+        let findings = survives(&repo);
+        assert!(findings.iter().any(|finding| finding.code == "too_large"), "file {at}, {before}…: {findings:?}");
+    }
+}
+
+#[test]
+fn a_value_that_grows_to_64_mib_is_refused_before_it_has() {
+    // By variables that double, by variables used many times, and by aliases used many times.
+    let doubling: String = (0..24).map(|n| format!("V{}=${{V{n}}}${{V{n}}}\n", n + 1)).collect();
+    let dotenv = format!("V0=xxxx\n{doubling}");
+    let uses = "${V10}".repeat(16 << 10);
+    let aliases =
+        format!("x-a: &a \"{}\"\nservices: {{ web: {{ image: x, command: [{}] }} }}", "y".repeat(1 << 17), vec!["*a"; 512].join(", "));
+    for (compose, dotenv) in [
+        ("services: { web: { image: 'x:${V24}' } }", dotenv.as_str()),
+        (&format!("services: {{ web: {{ image: x, command: \"{uses}\" }} }}"), &dotenv),
+        (&aliases, ""),
+    ] {
+        let mut repo = one_file(3, compose.as_bytes());
+        repo.insert_text("stacks/shop/.env".parse().unwrap(), dotenv);
+        let findings = survives(&repo);
+        let refused = |f: &Finding| f.code.starts_with("too_") || f.message.contains("grows beyond");
+        assert!(findings.iter().any(refused), "{findings:?}");
+    }
+}
+
+/// NUL, other controls, and every mark that reorders or hides text (Unicode's `Bidi_Control`, and what is not seen).
+const STRANGE: [char; 24] = [
+    '\0', '\u{7}', '\u{8}', '\u{1b}', '\u{7f}', '\u{85}', '\u{9b}', '\u{61c}', '\u{200b}', '\u{200d}', '\u{200e}', '\u{200f}', '\u{2028}',
+    '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2060}', '\u{2066}', '\u{2067}', '\u{2068}', '\u{2069}', '\u{fff9}',
+];
+
+#[test]
+fn controls_and_bidirectional_marks_are_refused_wherever_they_stand() {
+    for c in STRANGE {
+        for at in 0..FILES {
+            let in_text = [
+                format!("a: 'x{c}y'\n"),
+                format!("x{c}y: 1\n"),
+                format!("# x{c}y\na: 1\n"),
+                format!("a: |\n  x{c}y\n"),
+                format!("{c}a: 1\n"),
+                format!("A=x{c}y\n"),
+            ];
+            for text in in_text {
+                let findings = survives(&one_file(at, text.as_bytes()));
+                let found =
+                    findings.iter().any(|f| f.code == "strange_character" && f.message.contains(&format!("U+{:04X}", u32::from(c))));
+                assert!(found, "U+{:04X} in file {at}, {text:?}: {findings:?}", u32::from(c));
+            }
+        }
+    }
+}
+
+#[test]
+fn controls_and_bidirectional_marks_are_refused_also_as_escapes() {
+    for c in STRANGE {
+        for at in [0, 1, 2, 3, 4, 7, 8] {
+            for text in [format!("a: \"x\\u{:04x}y\"\n", u32::from(c)), format!("\"x\\u{:04x}y\": 1\n", u32::from(c))] {
+                let findings = survives(&one_file(at, text.as_bytes()));
+                assert!(findings.iter().any(|f| f.code == "strange_character"), "{text:?} in file {at}: {findings:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn depth_is_refused_just_above_its_limit_and_not_at_it() {
+    for (at, limit) in [
+        (0, OWN_LIMITS.depth),
+        (1, OWN_LIMITS.depth),
+        (2, OWN_LIMITS.depth),
+        (3, COMPOSE_LIMITS.depth),
+        (7, OWN_LIMITS.depth),
+        (8, OWN_LIMITS.depth),
+    ] {
+        for (depth, refused) in [(limit, false), (limit + 1, true), (10_000, true), (100_000, true)] {
+            let block: String = (0..depth.min(1_000)).map(|n| format!("{}- \n", " ".repeat(n))).collect();
+            for text in [
+                format!("{}{}", "[".repeat(depth), "]".repeat(depth)),
+                format!("{}{}", "{a: ".repeat(depth), "}".repeat(depth)),
+                "- ".repeat(depth),
+                block,
+            ] {
+                let findings = survives(&one_file(at, text.as_bytes()));
+                let found = findings.iter().any(|finding| finding.code == "too_deep");
+                assert_eq!(found, refused, "file {at}, depth {depth}, {:?}…: {findings:?}", text.chars().take(9).collect::<String>());
+            }
+        }
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::interpolate::{Variables, interpolate};
 use crate::findings::{Finding, Place, strange_characters};
 use crate::ids::RepoPath;
-use crate::yaml::Sink;
+use crate::yaml::{COMPOSE_LIMITS, Sink};
 use std::collections::BTreeMap;
 
 /// Most variables in one file.
@@ -20,6 +20,12 @@ pub(super) enum Format {
 
 /// Reads a file. `known` are variables that values may use, beside earlier ones of the same file.
 pub(super) fn read(file: &RepoPath, bytes: &[u8], known: &Variables, format: Format, sink: &mut Sink) -> BTreeMap<String, String> {
+    let limit = COMPOSE_LIMITS.file_bytes;
+    if bytes.len() > limit {
+        let message = format!("the file has {} bytes; the limit is {limit}", bytes.len());
+        sink.push(Finding::error("too_large", Place::file(file.clone()), message));
+        return BTreeMap::new();
+    }
     let Ok(text) = std::str::from_utf8(bytes) else {
         sink.push(Finding::error("not_utf8", Place::file(file.clone()), "the file is not UTF-8 text").hint("save it as UTF-8"));
         return BTreeMap::new();

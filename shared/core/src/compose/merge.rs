@@ -5,7 +5,7 @@
 
 use super::forms::{Separator, listed, named, pairs};
 use super::targets::replaced;
-use crate::yaml::{Key, Node, Sink, Tag, Value};
+use crate::yaml::{Key, Node, Sink, Style, Tag, Value};
 use std::collections::HashMap;
 
 /// How two values of an attribute become one.
@@ -19,6 +19,8 @@ enum Rule {
     Pairs(Separator),
     /// A list of names is a mapping; merge by name.
     Named,
+    /// The same, and a name of the list form says what it stands for: `service_started`, required.
+    Dependencies,
     /// One text is a list of one; append.
     Listed,
     /// Options merge only when the driver stays the same.
@@ -27,13 +29,16 @@ enum Rule {
 
 fn rule(path: &[&str]) -> Rule {
     match path {
-        ["services", _, "command" | "entrypoint"] | ["services", _, "healthcheck", "test"] | ["services", _, "ulimits", _] => Rule::Replace,
+        ["services", _, "command" | "entrypoint"]
+        | ["services", _, "healthcheck", "test"]
+        | ["services", _, "ulimits" | "extra_hosts", _] => Rule::Replace,
         ["services", _, "environment" | "labels" | "sysctls" | "annotations"] => Rule::Pairs(Separator::Equals),
         ["services", _, "deploy", "labels"] | ["networks" | "volumes" | "configs" | "secrets", _, "labels"] => {
             Rule::Pairs(Separator::Equals)
         }
         ["services", _, "extra_hosts"] => Rule::Pairs(Separator::EqualsOrColon),
-        ["services", _, "depends_on" | "networks"] => Rule::Named,
+        ["services", _, "networks"] => Rule::Named,
+        ["services", _, "depends_on"] => Rule::Dependencies,
         ["services", _, "env_file" | "dns" | "dns_search" | "dns_opt" | "tmpfs"] => Rule::Listed,
         ["services", _, "logging"] => Rule::Logging,
         _ => Rule::ByKind,
@@ -61,6 +66,7 @@ pub(super) fn merge(base: Node, over: Node, path: &[&str], sink: &mut Sink) -> O
             Value::Mapping(entries(base, over, path, sink))
         }
         Rule::Named => Value::Mapping(entries(named(&base, sink), named(&over, sink), path, sink)),
+        Rule::Dependencies => Value::Mapping(entries(dependencies(&base, sink), dependencies(&over, sink), path, sink)),
         Rule::Listed => {
             let over = listed(&over);
             Value::Sequence(replaced(path, listed(&base), &over).into_iter().chain(over).filter_map(clean).collect())
@@ -69,6 +75,22 @@ pub(super) fn merge(base: Node, over: Node, path: &[&str], sink: &mut Sink) -> O
         Rule::Logging | Rule::ByKind => return by_kind(base, over, path, sink),
     };
     Some(Node { tag: None, ..Node::made(span, merged) })
+}
+
+/// The list form written out: otherwise a later file could not go back to it.
+fn dependencies(node: &Node, sink: &mut Sink) -> Vec<(Key, Node)> {
+    let is_list = matches!(node.value, Value::Sequence(_));
+    let mut found = named(node, sink);
+    for (name, node) in found.iter_mut().filter(|_| is_list) {
+        let said = |key: &str, value: &str| {
+            (
+                Key { text: key.to_owned(), span: name.span.clone() },
+                Node::made(name.span.clone(), Value::Scalar(value.to_owned(), Style::Plain)),
+            )
+        };
+        node.value = Value::Mapping(vec![said("condition", "service_started"), said("required", "true")]);
+    }
+    found
 }
 
 fn driver(logging: &Node) -> Option<&str> {

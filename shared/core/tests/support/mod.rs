@@ -2,9 +2,20 @@
 #![allow(dead_code, clippy::unwrap_used, reason = "each test program uses its part; a broken fixture is a failing test")]
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tidegate_core::files::{File, RepoFiles};
 use tidegate_core::findings::Severity;
 use tidegate_core::repo::load;
+
+/// What any single input may cost on the processor: a second. An unoptimised build, as tests are, is allowed four times
+/// that; only with `--release` is the second itself the limit.
+pub const SOON: Duration = Duration::from_secs(if cfg!(debug_assertions) { 4 } else { 1 });
+
+/// How long this thread has been on a processor: a busy or paused machine must not fail the test.
+pub fn spent() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(stat.split_whitespace().next().unwrap().parse().unwrap())
+}
 
 /// A repo of these files.
 pub fn files(listed: &[(&str, &str)]) -> RepoFiles {
