@@ -64,6 +64,9 @@ pub fn render(metrics: &Metrics, seen: &Seen, doors: &Doors, now: Timestamp) -> 
     text
 }
 
+/// The chat platforms by name, as whoever serves metrics holds them: it knows no platform itself.
+pub type Platforms = Vec<(&'static str, Arc<Health>)>;
+
 /// How the chat platforms are doing.
 pub fn platforms(platforms: &[(&'static str, Arc<Health>)]) -> String {
     let mut text = String::new();

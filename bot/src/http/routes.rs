@@ -1,7 +1,6 @@
 //! The routes beside the page and the intake: waking, health, metrics.
 
-use crate::metrics::{self, Metrics};
-use crate::platforms::Health;
+use crate::metrics::{self, Metrics, Platforms};
 use crate::rooms::Doors;
 use crate::tips::{Seen, Waker};
 use axum::Router;
@@ -33,7 +32,7 @@ pub struct Shared {
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// How the chat platforms are doing.
-    pub platforms: Vec<(&'static str, Arc<Health>)>,
+    pub platforms: Platforms,
 }
 
 /// `/wake`, `/healthz`, `/readyz`, `/metrics`.
