@@ -281,7 +281,7 @@ fn included_files_come_along_with_what_they_name() {
     let (code, out, err) = tidegate(&["validate", text(&target)]);
     assert_eq!(code, 0, "{out}{err}");
     let (_, rendered, _) = tidegate(&["render", text(&target), "--host", "host-1"]);
-    for image in ["shop/web:1", "shop/db:2", "shop/queue:3", "A: \"db\"", "/init.sql"] {
+    for image in ["shop/web:1", "shop/db:2", "shop/queue:3", "A: db\n", "/init.sql"] {
         assert!(rendered.contains(image), "{image} is missing: {rendered}");
     }
 
