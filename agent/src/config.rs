@@ -16,6 +16,7 @@ use tidegate_core::lock::{self, Lock};
 use tidegate_core::offers::{Basis, ForHost, LockBasis, follows_tip, offers};
 use tidegate_core::plan::{Gates, Offer, Splay, Unwatched};
 use tidegate_core::repo::{self, Host, Loaded, Repo, Standing};
+use tidegate_core::trust::TRUST_FILE;
 use tidegate_git::{GitError, Mirror};
 
 /// Why the config cannot be looked at.
@@ -275,8 +276,9 @@ impl ConfigReader<'_> {
 
     async fn locked(&self, view: &ConfigView, lock: Lock, known: &Known) -> Result<OwnedBasis, ConfigError> {
         let named = std::iter::once(&lock.commit).chain(lock.stacks.values().map(|stack| &stack.commit));
+        let guarded = known.files.iter().any(|(path, _)| path.as_str() == TRUST_FILE);
         for commit in named.collect::<std::collections::BTreeSet<_>>() {
-            if !self.is_in_history(&view.commit, commit).await? {
+            if !self.is_in_history(&view.commit, commit, guarded).await? {
                 let cause =
                     format!("releases/{}.yaml names commit {}, which is not in the branch's history", known.environment, commit.short());
                 return Ok(OwnedBasis::Unusable(cause));
@@ -292,9 +294,15 @@ impl ConfigReader<'_> {
         Ok(OwnedBasis::Lock(Box::new(OwnedLock { lock, repo, models, newcomer })))
     }
 
-    async fn is_in_history(&self, tip: &CommitId, commit: &CommitId) -> Result<bool, ConfigError> {
+    /// Where a signer policy guards the branch, only the branch's own line was judged: what lies beside it, left behind by
+    /// a merge, is nobody's to name.
+    async fn is_in_history(&self, tip: &CommitId, commit: &CommitId, guarded: bool) -> Result<bool, ConfigError> {
         let failed = |source| ConfigError::Git { commit: commit.clone(), source };
-        Ok(tip == commit || self.mirror.descends(tip, commit).await.map_err(failed)?)
+        if tip == commit {
+            return Ok(true);
+        }
+        let found = if guarded { self.mirror.is_on_line(tip, commit).await } else { self.mirror.descends(tip, commit).await };
+        found.map_err(failed)
     }
 
     /// Each locked stack at its own commit.

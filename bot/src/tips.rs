@@ -196,6 +196,17 @@ impl Watcher {
         {
             return Ok(Seen { trouble: Some(words::rewritten(&commit, trusted)), ..before.clone() });
         }
+        let (commit, distrusted) = match &trusted {
+            Some(trusted) if *trusted != commit => {
+                // The agents follow no further, and what the bot would build on top would be refused with the rest.
+                let judged = mirror.judge(trusted, &commit, Timestamp::now()).await?;
+                (judged.good, judged.refused.map(|refusal| words::distrusted(&refusal)))
+            }
+            _ => (commit, None),
+        };
+        if distrusted.is_some() && before.head_id() == Some(&commit) {
+            return Ok(Seen { trouble: distrusted, ..before.clone() });
+        }
         store.trust(branch, &commit).await?;
         let head = mirror.log(None, &commit, 1).await?.pop();
         let files = mirror.files(&commit).await?;
@@ -207,7 +218,7 @@ impl Watcher {
             locks: Arc::new(locks),
             broken: loaded.broken,
             polled_at: before.polled_at,
-            trouble: None,
+            trouble: distrusted,
         })
     }
 }

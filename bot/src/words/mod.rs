@@ -33,6 +33,11 @@ pub fn rewritten(tip: &CommitId, trusted: &CommitId) -> String {
     )
 }
 
+/// Why the newest commits of a branch are not followed.
+pub fn distrusted(refusal: &tidegate_core::trust::Refusal) -> String {
+    format!("The branch is followed only as far as the signer policy allows: {refusal}. The hosts follow no further either.")
+}
+
 /// `1 approval`, `2 approvals`.
 pub(crate) fn count(number: u32, thing: &str) -> String {
     if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }

@@ -23,6 +23,7 @@ mod remote;
 mod snapshot;
 mod store;
 mod transfer;
+mod tree_changes;
 mod verify;
 
 pub use commit::{Change, Committed, Committer, FirstCommit, Identity, create_bare};

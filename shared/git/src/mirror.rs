@@ -200,6 +200,18 @@ impl Mirror {
         self.read("judging commits", look).await?.ok_or_else(|| self.missing(from))
     }
 
+    /// Is `commit` on the branch's own line, first parent by first parent, that ends at `tip`?
+    pub async fn is_on_line(&self, tip: &CommitId, commit: &CommitId) -> Result<bool, GitError> {
+        self.ensure(tip).await?;
+        let (end, start) = (store::oid(tip), store::oid(commit));
+        let look = move |inner: &Inner| range::is_on_line(&inner.store, end, start);
+        if let Some(found) = self.read("walking the branch", look).await? {
+            return Ok(found);
+        }
+        self.whole_history().await?;
+        Ok(self.read("walking the branch", look).await?.unwrap_or(false))
+    }
+
     /// The signer policy at a commit; none: the repo has none there. The inner error says why it cannot be used.
     pub async fn policy_at(&self, commit: &CommitId) -> Result<Option<Result<TrustPolicy, String>>, GitError> {
         self.ensure(commit).await?;

@@ -305,3 +305,119 @@ async fn without_a_policy_everything_counts_until_there_is_one() {
     assert_eq!((judged.good, judged.refused.unwrap().commit), (second, broken));
     assert!(mirror.policy_at(&tip).await.unwrap().unwrap().is_err());
 }
+
+/// Commits a tree as it is, with these parents and by whom, without a look at the work tree.
+fn plumb(room: &Room, who: &str, tree: &str, parents: &[&str]) -> String {
+    let work = &room.origin.work;
+    let parents: Vec<&str> = parents.iter().flat_map(|parent| ["-p", parent]).collect();
+    let key = format!("user.signingkey={}", room.file(who).display());
+    let mut git = git(work);
+    git.args(["-c", "gpg.format=ssh", "-c", &key, "commit-tree", "-m", "plumbed"]);
+    if who != "nobody" {
+        git.arg("-S");
+    }
+    let output = git.args(parents).arg(tree).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn tree_of(room: &Room, commit: &str) -> String {
+    run(&room.origin.work, &["rev-parse", &format!("{commit}^{{tree}}")])
+}
+
+fn push_as_main(room: &Room, commit: &str) -> CommitId {
+    run(&room.origin.work, &["push", "-q", "--force", "origin", &format!("{commit}:refs/heads/main")]);
+    commit.try_into().unwrap()
+}
+
+/// A merge that drops a side, and a second one that brings the dropped side back as if it had counted.
+#[tokio::test]
+async fn what_a_merge_left_behind_does_not_come_back_through_another() {
+    let (room, _) = Room::new().await;
+    let exact = room.policy(2, "merges: exact\n");
+    let start = room.commit("owner", &[("trust.yaml", &exact)]);
+    let main = start.as_str();
+    let evil_policy = room.policy(3, "").replace(&room.key("owner"), &room.key("mallory"));
+    room.write(&[("trust.yaml", &evil_policy), ("stacks/shop/compose.yaml", "evil\n")]);
+    let evil_tree = run(&room.origin.work, &["write-tree"]);
+    run(&room.origin.work, &["reset", "-q", "--hard", main]);
+    let evil = plumb(&room, "nobody", &evil_tree, &[main]);
+    let drops = plumb(&room, "bot", &tree_of(&room, main), &[main, &evil]);
+    let inner = plumb(&room, "bot", &evil_tree, &[&evil, &drops]);
+    let outer = plumb(&room, "nobody", &evil_tree, &[&drops, &inner]);
+    push_as_main(&room, &outer);
+    assert_eq!(room.judge(&start).await.good, start);
+    // A lock can only name what is on the branch's own line.
+    let (tip, evil): (CommitId, CommitId) = (outer.as_str().try_into().unwrap(), evil.as_str().try_into().unwrap());
+    assert!(room.mirror.descends(&tip, &evil).await.unwrap() && !room.mirror.is_on_line(&tip, &evil).await.unwrap());
+    assert!(room.mirror.is_on_line(&tip, &start).await.unwrap());
+    // Nor does an older state of the branch, by a merge that the bot signs.
+    let newer = room.commit("alice", &[("stacks/shop/compose.yaml", "newer\n")]);
+    let back = plumb(&room, "bot", &tree_of(&room, main), &[main, newer.as_str()]);
+    let outer = plumb(&room, "nobody", &tree_of(&room, main), &[newer.as_str(), &back]);
+    push_as_main(&room, &outer);
+    assert_eq!(room.judge(&start).await.good, newer);
+}
+
+#[tokio::test]
+async fn a_removed_key_does_not_come_back_by_a_merge_the_other_way_round() {
+    let (room, _) = Room::new().await;
+    let exact = room.policy(2, "merges: exact\n");
+    let start = room.commit("owner", &[("trust.yaml", &exact)]);
+    let without: String =
+        room.policy(3, "merges: exact\n").lines().filter(|line| !line.contains("alice")).map(|line| format!("{line}\n")).collect();
+    let removed = room.commit("owner", &[("trust.yaml", &without)]);
+    run(&room.origin.work, &["checkout", "-q", "-B", "side", start.as_str()]);
+    room.write(&[("stacks/shop/compose.yaml", "evil\n")]);
+    room.git_as("alice", &["commit", "-q", "-m", "evil"]);
+    room.git_as("nobody", &["merge", "-q", "--no-ff", "-m", "the other way", removed.as_str()]);
+    room.origin.push();
+    // A host that has not seen the removal follows what alice made when her key counted, and not the merge.
+    let refusal = room.judge(&start).await.refused.unwrap();
+    assert_eq!(refusal.rule, Rule::MergeOfPolicy);
+}
+
+/// Ten small folders that name the next one ten times over: ten thousand million files in a few kilobytes.
+#[tokio::test]
+async fn a_bomb_of_folders_is_refused_at_once_whoever_made_it() {
+    let (room, first) = Room::new().await;
+    let work = &room.origin.work;
+    let mktree = |text: &str| {
+        let mut child = git(work).arg("mktree").stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), text.as_bytes()).unwrap();
+        String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap().trim().to_owned()
+    };
+    std::fs::write(room.file("blob"), "x").unwrap();
+    let blob = run(work, &["hash-object", "-w", room.file("blob").to_str().unwrap()]);
+    let mut tree = mktree(&(0..10).map(|n| format!("100644 blob {blob}\tf{n}\n")).collect::<String>());
+    for _ in 0..9 {
+        tree = mktree(&(0..10).map(|n| format!("040000 tree {tree}\td{n}\n")).collect::<String>());
+    }
+    let listed = run(work, &["ls-tree", first.as_str()]);
+    let bomb = mktree(&format!("{listed}\n040000 tree {tree}\tzz\n"));
+    let began = std::time::Instant::now();
+    for (who, rule) in [("nobody", "the commit is not signed"), ("owner", "it changes more than 20000 paths")] {
+        // As a network transfer brings it; from a folder on this machine libgit2 packs it itself, and that takes for ever.
+        let commit: CommitId = plumb(&room, who, &bomb, &[first.as_str()]).as_str().try_into().unwrap();
+        room.mirror.fetch().await.unwrap();
+        run(&room.origin.mirror_dir("a/mirror.git"), &["fetch", "-q", work.to_str().unwrap(), commit.as_str()]);
+        let refusal = room.mirror.judge(&first, &commit, Timestamp::now()).await.unwrap().refused.unwrap();
+        assert_eq!((refusal.commit, refusal.rule.to_string().as_str()), (commit, rule));
+    }
+    assert!(began.elapsed() < std::time::Duration::from_secs(30));
+}
+
+/// An empty folder, or a second entry of one name, is no way to change what nobody looks at.
+#[tokio::test]
+async fn an_empty_folder_counts_as_a_change() {
+    let (room, first) = Room::new().await;
+    let work = &room.origin.work;
+    let empty = run(work, &["hash-object", "-t", "tree", "-w", "/dev/null"]);
+    let listed = run(work, &["ls-tree", first.as_str()]);
+    let mut child = git(work).arg("mktree").stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let text = format!("{listed}\n040000 tree {empty}\tenvironments\n");
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), text.as_bytes()).unwrap();
+    let tree = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap().trim().to_owned();
+    let commit = push_as_main(&room, &plumb(&room, "bot", &tree, &[first.as_str()]));
+    assert!(matches!(room.refused(&first, &first, &commit).await, Rule::Path { .. }));
+}

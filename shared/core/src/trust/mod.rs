@@ -150,6 +150,12 @@ pub enum Rule {
     /// A merge that no signer answers for, where one must.
     #[error("it is a merge that no signer answers for ({0}); sign it, or say `merges: exact` in {TRUST_FILE}")]
     MergeUnsigned(String),
+    /// A merge that changes the policy without a signer who may.
+    #[error("it is a merge that changes {TRUST_FILE}: change that file by a signed commit on the branch itself, or sign the merge")]
+    MergeOfPolicy,
+    /// A merge of too much.
+    #[error("it is a merge that brings in more than can be looked at: sign it by somebody who may change all of it")]
+    MergeTooLarge,
     /// A merge that is not what merging gives.
     #[error(
         "it is a merge that brings in more than its two parents do, or solves a conflict: sign it by somebody who may change all of it"
@@ -161,6 +167,13 @@ pub enum Rule {
     /// The commit that was trusted is not on the branch's own line.
     #[error("the trusted commit came in through the side of a merge: merge into the branch, not the branch into something else")]
     NotFirstParent,
+}
+
+impl Rule {
+    /// May the same commit count at another time, or by a clock that was set right?
+    pub fn is_about_time(&self) -> bool {
+        matches!(self, Rule::KeyEnded { .. } | Rule::FromTheFuture(_) | Rule::PolicyLocksOut)
+    }
 }
 
 impl TrustPolicy {
@@ -180,12 +193,21 @@ impl TrustPolicy {
             return Err(Rule::TooManyPaths);
         }
         for path in facts.paths {
-            let parsed: RepoPath = path.parse().map_err(|_| Rule::OddPath(path.chars().take(200).collect()))?;
-            if !self.may_change(signer, &parsed) {
+            let may = match path.parse::<RepoPath>() {
+                Ok(path) => self.may_change(signer, &path),
+                // Whoever may change everything may also remove what should never have come.
+                Err(_) if self.has(signer, &Scope::Everything) => true,
+                Err(_) => return Err(Rule::OddPath(path.chars().take(200).collect())),
+            };
+            if !may {
                 return Err(Rule::Path { signer: name.clone(), path: path.chars().take(200).collect() });
             }
         }
         Ok(name)
+    }
+
+    fn has(&self, signer: &Signer, scope: &Scope) -> bool {
+        signer.roles.iter().filter_map(|role| self.roles.get(role)).any(|scopes| scopes.contains(scope))
     }
 
     fn may_change(&self, signer: &Signer, path: &RepoPath) -> bool {
