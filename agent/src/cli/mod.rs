@@ -155,8 +155,11 @@ fn print(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") });
 }
 
+/// Keys in order: whether a map keeps its own is another crate's choice of features.
 fn print_json(value: &serde_json::Value) {
-    print(&serde_json::to_string_pretty(value).unwrap_or_default());
+    let mut value = value.clone();
+    value.sort_all_objects();
+    print(&serde_json::to_string_pretty(&value).unwrap_or_default());
 }
 
 /// Talk: to stderr.

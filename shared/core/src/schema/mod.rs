@@ -79,7 +79,10 @@ fn document(name: &str, schema: Value) -> String {
     if let Value::Object(schema) = schema {
         whole.extend(schema);
     }
-    format!("{:#}\n", Value::Object(whole))
+    let mut whole = Value::Object(whole);
+    // Whether a map keeps its order is another crate's choice of features; the text is to be the same in every build.
+    whole.sort_all_objects();
+    format!("{whole:#}\n")
 }
 
 fn object_schema(object: &Object) -> Value {
