@@ -15,7 +15,7 @@ use tidegate_core::ids::{CommitId, ContentId, EnvironmentName, HostName, RepoPat
 use tidegate_core::lock::{self, Lock};
 use tidegate_core::offers::{Basis, ForHost, LockBasis, follows_tip, offers};
 use tidegate_core::plan::{Gates, Offer, Splay, Unwatched};
-use tidegate_core::repo::{self, Host, Loaded, Repo, Standing};
+use tidegate_core::repo::{self, Environment, Host, Loaded, Repo, Standing};
 use tidegate_core::trust::TRUST_FILE;
 use tidegate_git::{GitError, Mirror};
 
@@ -99,7 +99,7 @@ impl ConfigView {
         let adrift = around.adrift.clone().filter(|_| calendar.depends_on_time());
         let unwatched = around.unwatched.map(|(from, until)| Unwatched { from, until, offered_at: self.released_at() });
         Gates {
-            calendar,
+            calendar: calendar.with_asked_freezes_begun(),
             holds,
             overrides,
             clock_fault: around.clock_fault.clone().or(adrift),
@@ -211,10 +211,12 @@ pub struct ConfigReader<'a> {
 impl ConfigReader<'_> {
     /// What the config says at `commit`; `valid_before` is the newest commit known to be valid.
     pub async fn view(&self, commit: &CommitId, valid_before: Option<&CommitId>) -> Result<ConfigView, ConfigError> {
-        let (files, loaded) = match self.mirror.files(commit).await {
+        let mut tip_is_read = true;
+        let (files, mut loaded) = match self.mirror.files(commit).await {
             Ok(files) => (Arc::clone(&files), self.load(files).await?),
             // The commit itself is at fault: what was valid before stays in force, lock included.
             Err(error) if is_about_the_commit(&error) => {
+                tip_is_read = false;
                 let files = match valid_before.filter(|before| *before != commit) {
                     Some(before) => self.files(before).await?,
                     None => Arc::default(),
@@ -223,6 +225,12 @@ impl ConfigReader<'_> {
             }
             Err(source) => return Err(ConfigError::Git { commit: commit.clone(), source }),
         };
+        let before = match valid_before.filter(|before| *before != commit) {
+            Some(before) => Some(self.files(before).await?),
+            None => None,
+        };
+        let lost = loaded.repo.as_ref().and_then(|repo| lost_lock(self.host, repo, (&*files, before.as_deref()?)));
+        loaded.findings.extend(lost);
         let usable = loaded.repo.is_some() && !has_errors(&loaded.findings);
         let (valid, repo) = match (usable, valid_before) {
             (true, _) => (Some(commit.clone()), loaded.repo.map(Arc::new)),
@@ -245,15 +253,55 @@ impl ConfigReader<'_> {
             return Ok(view);
         };
         view.me = repo.hosts.get(self.host).cloned();
-        view.calendar_fault = calendar_fault(&view, &environment);
+        let mut own_policy = None;
+        if let Some(before) = before.filter(|_| view.is_refused()) {
+            let tip = tip_is_read.then_some(&*files);
+            (own_policy, view.calendar_fault) = self.refused_calendar(&view, &environment, (tip, &*before)).await?;
+        }
         let known = Known { files, repo, environment };
         view.basis = self.basis(&view, &known).await?;
         let lock = match &view.basis {
             OwnedBasis::Lock(owned) => Some(&owned.lock),
             OwnedBasis::Tip { .. } | OwnedBasis::NoRelease { .. } | OwnedBasis::Unusable(_) => None,
         };
-        view.standing = known.repo.environment(&known.environment).map(|policy| policy.standing(lock)).unwrap_or_default();
+        let policy = own_policy.as_ref().or_else(|| known.repo.environment(&known.environment));
+        view.standing = policy.map(|policy| policy.standing(lock)).unwrap_or_default();
         Ok(view)
+    }
+
+    /// The calendar of a commit that is refused. What somebody wrote into the environment's file is in force whatever else
+    /// is broken: the file is taken from the commit if it reads well among what was valid before. If it does not, or is gone,
+    /// nobody can say what is in force, and releases wait. The same goes for a lock that is gone, with its freezes and holds.
+    async fn refused_calendar(
+        &self,
+        view: &ConfigView,
+        environment: &EnvironmentName,
+        (tip, before): (Option<&RepoFiles>, &RepoFiles),
+    ) -> Result<(Option<Environment>, Option<String>), ConfigError> {
+        let Some(tip) = tip else { return Ok((None, view.errors().into_iter().next())) };
+        let paths = own_paths(environment);
+        let Some((file, lock)) = paths else { return Ok((None, None)) };
+        let bytes = |files: &RepoFiles, path: &RepoPath| files.get(path).map(|file| file.bytes.clone());
+        let is_gone = |path: &RepoPath| bytes(before, path).is_some() && bytes(tip, path).is_none();
+        if let Some(path) = [&file, &lock].into_iter().find(|path| is_gone(path)) {
+            return Ok((None, Some(format!("{path} is gone"))));
+        }
+        if bytes(tip, &file) == bytes(before, &file) {
+            return Ok((None, None));
+        }
+        let mut files = before.clone();
+        if let Some(found) = tip.get(&file) {
+            files.insert(file.clone(), found.clone());
+        }
+        let loaded = self.load(Arc::new(files)).await?;
+        let fault = || {
+            let own = loaded.findings.iter().find(|finding| finding.severity == Severity::Error).map(line);
+            own.unwrap_or_else(|| format!("{file} cannot be read"))
+        };
+        match &loaded.repo {
+            Some(repo) if !has_errors(&loaded.findings) => Ok((repo.environment(environment).cloned(), None)),
+            _ => Ok((None, Some(fault()))),
+        }
     }
 
     fn unusable(&self, view: &ConfigView) -> String {
@@ -373,14 +421,21 @@ fn lock_at(known: &Known) -> Option<Lock> {
         Some(Ok(lock)) if lock.environment == known.environment => Some(lock),
         Some(_) => known.repo.locks.get(&known.environment).cloned(),
         // A lock that is there and cannot be read is no reason to follow the branch.
-        None if known.files.refused_around(&path).is_some() => known.repo.locks.get(&known.environment).cloned(),
-        None => None,
+        // The same goes for one that is gone.
+        None => known.repo.locks.get(&known.environment).cloned(),
     }
 }
 
-/// An error in a file that the calendar is made from closes releases until it is mended.
-fn calendar_fault(view: &ConfigView, environment: &EnvironmentName) -> Option<String> {
-    let file = format!("environments/{environment}.yaml");
-    let about_it = |finding: &&Finding| finding.severity == Severity::Error && finding.place.file.as_str() == file;
-    view.findings.iter().find(about_it).map(line)
+/// The environment's file and its lock.
+fn own_paths(environment: &EnvironmentName) -> Option<(RepoPath, RepoPath)> {
+    Some((format!("environments/{environment}.yaml").parse().ok()?, format!("releases/{environment}.yaml").parse().ok()?))
+}
+
+/// A lock that was there and is gone: freezes and holds would be gone with it, and everything that waits would start.
+fn lost_lock(host: &HostName, repo: &Repo, (tip, before): (&RepoFiles, &RepoFiles)) -> Option<Finding> {
+    let environment = &repo.hosts.get(host)?.environment;
+    let (_, path) = own_paths(environment)?;
+    let is_lost = before.get(&path).is_some() && tip.get(&path).is_none() && tip.refused_around(&path).is_none();
+    let finding = || Finding::error("lock_is_gone", Place::file(path.clone()), format!("the lock of `{environment}` was removed"));
+    is_lost.then(|| finding().hint("restore the file; it keeps what is released, held and frozen"))
 }

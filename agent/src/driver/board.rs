@@ -157,8 +157,9 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
             && self.reporter.is_news(status, self.parts.settings.heartbeat)
         {
             let now = self.parts.clock.now();
-            self.memory.clock_seen = Some(now);
-            let change = Change::at(now).write(Write::ClockSeen(now)).tell(Event::Status(Box::new(status.clone())));
+            let seen = self.clock_to_remember(now);
+            self.memory.clock_seen = Some(seen);
+            let change = Change::at(now).write(Write::ClockSeen(seen)).tell(Event::Status(Box::new(status.clone())));
             self.commit(change).await?;
             self.reporter.told = Some((status.clone(), Instant::now()));
         }
@@ -174,6 +175,16 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
             differs
         });
         Ok(())
+    }
+}
+
+impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
+    /// A clock that went back is not believed until it has settled: an agent that starts meanwhile must see it, too.
+    fn clock_to_remember(&mut self, now: Timestamp) -> Timestamp {
+        match self.clock.check(self.moment()) {
+            Some(_) => self.memory.clock_seen.map_or(now, |seen| seen.max(now)),
+            None => now,
+        }
     }
 }
 

@@ -240,19 +240,14 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
             self.engine.answered(AUDIT_EVERY);
             return Ok(None);
         }
-        let moment = self.moment();
-        let clock_fault = self.clock.check(moment);
-        self.watch_for_pauses(moment.wall);
-        let settings = &self.parts.settings;
-        let adrift = (settings.check_sync && self.parts.clock.sync() == Sync::No).then(|| words::CLOCK_ADRIFT.to_owned());
-        let splay = Splay { max_secs: settings.splay.as_secs(), seed: settings.host.to_string() };
+        let around = self.around();
         let (Some(reconciler), Some(view)) = (&mut self.reconciler, &self.view) else {
             self.engine.answered(AUDIT_EVERY);
             return Ok(None);
         };
         let interrupt = stop.child_token();
-        let around = Surroundings { clock_fault, adrift, unwatched: self.unwatched, splay };
-        let input = TurnInput { view, around, interrupt: &interrupt };
+        let (next, mut next_told) = watch::channel(None);
+        let input = TurnInput { view, around, interrupt: &interrupt, next: &next };
         let mut memory = std::mem::take(&mut self.memory);
         let mut pending = None;
         let newer =
@@ -267,6 +262,10 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
             let close = until_close(&self.parts.clock, view);
             tokio::pin!(close);
             let mut closed = false;
+            // At an opening, what waited for it does not wait for the end of other work.
+            let open = until_told(&self.parts.clock, &mut next_told);
+            tokio::pin!(open);
+            let mut opened = false;
             loop {
                 tokio::select! {
                     biased;
@@ -274,6 +273,9 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
                     Some(request) = requests.recv(), if pending.is_none() => { pending = Some(request); interrupt.cancel(); }
                     () = &mut supersede, if !superseded => { superseded = true; interrupt.cancel(); }
                     () = &mut close, if !closed => { closed = true; interrupt.cancel(); }
+                    () = &mut open, if !opened => { opened = true; interrupt.cancel(); }
+                    // Somebody is watching, however long the turn takes.
+                    () = tokio::time::sleep(AUDIT_EVERY) => note_pause(&mut self.last_look, &mut self.unwatched, self.parts.clock.now()),
                 }
             }
         };
@@ -286,13 +288,15 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
         Ok(pending)
     }
 
-    /// Notes a stretch of time in which nobody looked: the agent did not run, or the machine slept.
-    fn watch_for_pauses(&mut self, now: Timestamp) {
-        if let Some(before) = self.last_look.replace(now)
-            && now.duration_since(before) > PAUSE_MIN
-        {
-            self.unwatched = Some((before, now));
-        }
+    /// What the host itself says at this moment.
+    fn around(&mut self) -> Surroundings {
+        let moment = self.moment();
+        let clock_fault = self.clock.check(moment);
+        note_pause(&mut self.last_look, &mut self.unwatched, moment.wall);
+        let settings = &self.parts.settings;
+        let adrift = (settings.check_sync && self.parts.clock.sync() == Sync::No).then(|| words::CLOCK_ADRIFT.to_owned());
+        let splay = Splay { max_secs: settings.splay.as_secs(), seed: settings.host.to_string() };
+        Surroundings { clock_fault, adrift, unwatched: self.unwatched, splay }
     }
 
     fn moment(&self) -> Moment {
@@ -361,6 +365,24 @@ impl<E: Engine, C: Fn(&EnvironmentName) -> E> Driver<E, C> {
             self.parts.wakes.news.notify_one();
         }
         Ok(())
+    }
+}
+
+/// Notes a stretch of time in which nobody looked: the agent did not run, or the machine slept.
+fn note_pause(last_look: &mut Option<Timestamp>, unwatched: &mut Option<(Timestamp, Timestamp)>, now: Timestamp) {
+    if let Some(before) = last_look.replace(now)
+        && now.duration_since(before) > PAUSE_MIN
+    {
+        *unwatched = Some((before, now));
+    }
+}
+
+/// Until the moment that the turn tells, at which something that waits may start; for ever if it tells none.
+async fn until_told(clock: &WallClock, told: &mut watch::Receiver<Option<Timestamp>>) {
+    let moment = told.wait_for(Option::is_some).await.ok().and_then(|moment| *moment);
+    match moment.and_then(|at| Duration::try_from(at.duration_since(clock.now())).ok()) {
+        Some(left) => tokio::time::sleep(left).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -16,6 +16,8 @@ use tidegate_core::plan::{Attempt, FailedContent, OperationClass, Released, Stac
 
 /// How many verified releases are kept for the way back, the one that runs not counted.
 pub const VERIFIED_KEPT: usize = 3;
+/// How many contents are known as verified here, also when they cannot be restored without git any more.
+pub const KNOWN_GOOD_KEPT: usize = 200;
 /// How many releases that wait are remembered per stack.
 pub const WAITED_KEPT: usize = 20;
 /// How many failed contents are remembered per stack.
@@ -67,13 +69,31 @@ impl StackState {
         }
     }
 
+    /// Has a rollout to this content begun that has not ended?
+    pub fn goes_on(&self, target: &DesiredStack) -> bool {
+        self.memory.journal.is_some() && self.memory.record.attempt.as_ref().is_some_and(|attempt| attempt.content == target.content)
+    }
+
+    /// The same, and within its time: nothing asks again whether it may begin.
+    pub fn continues(&self, target: &DesiredStack, now: Timestamp) -> bool {
+        self.goes_on(target) && self.memory.record.attempt.as_ref().is_some_and(|attempt| attempt.may_still_end(target, now))
+    }
+
+    /// It was cut off for longer than it may take, and was let in again: its time counts anew. Its news was told already.
+    fn begin_anew(&mut self, closes_at: Option<Timestamp>, now: Timestamp) -> Change {
+        if let (Some(attempt), Some(journal)) = (&mut self.memory.record.attempt, &mut self.memory.journal) {
+            attempt.started_at = now;
+            journal.closes_at = closes_at.filter(|_| journal.class == OperationClass::Release && journal.overridden.is_none());
+        }
+        self.change(now)
+    }
+
     /// A rollout to `target` begins, or goes on after a crash or an error. The one before it, if any, is superseded.
     /// `closes_at` is when the window closes in which it begins.
     pub fn begin(&mut self, plan: &StackPlan, target: &DesiredStack, (now, closes_at): (Timestamp, Option<Timestamp>)) -> Change {
         let class = plan.class.unwrap_or(OperationClass::Release);
-        let goes_on = self.memory.record.attempt.as_ref().is_some_and(|attempt| attempt.content == target.content);
-        if goes_on && self.memory.journal.is_some() {
-            return Change::at(now);
+        if self.goes_on(target) {
+            return if self.continues(target, now) { Change::at(now) } else { self.begin_anew(closes_at, now) };
         }
         let before = self.memory.journal.take();
         let of = self.of(target);
@@ -113,6 +133,9 @@ impl StackState {
         }
         record.verified.retain(|verified| verified.desired.content != target.content);
         record.verified.truncate(VERIFIED_KEPT);
+        record.known_good.retain(|content| *content != target.content);
+        record.known_good.insert(0, target.content.clone());
+        record.known_good.truncate(KNOWN_GOOD_KEPT);
         let change = match self.arrived_by_hand(target, journal.as_ref()) {
             Some(news) => self.change(now).tell(Event::LocalRollback(news)),
             None => self.change(now),
@@ -151,6 +174,7 @@ impl StackState {
         let record = &mut self.memory.record;
         if let Some(attempt) = &record.attempt {
             record.verified.retain(|verified| verified.desired.content != attempt.content);
+            record.known_good.retain(|content| *content != attempt.content);
             record.failed.retain(|failed| failed.content != attempt.content);
             let failed =
                 FailedContent { content: attempt.content.clone(), release: attempt.release, cause: failure.cause.clone(), at: now };

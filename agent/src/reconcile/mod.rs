@@ -27,6 +27,7 @@ use tidegate_core::ids::{CommitId, ContentId, EnvironmentName, HostName, StackNa
 use tidegate_core::observed::ObservedHost;
 use tidegate_core::offers::ForHost;
 use tidegate_core::plan::{Gates, HostInputs, OperationClass, StackPlan, Waiting, plan};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Stacks worked on at a time.
@@ -74,6 +75,8 @@ pub struct TurnInput<'a> {
     pub around: Surroundings,
     /// Ends the turn early.
     pub interrupt: &'a CancellationToken,
+    /// Told when something that waits for its time may start, as soon as that is known.
+    pub next: &'a watch::Sender<Option<Timestamp>>,
 }
 
 /// How a turn ended.
@@ -113,6 +116,14 @@ impl TurnEnd {
     }
 }
 
+impl TurnEnd {
+    /// The next moment at which the calendar lets something start that waits for it.
+    fn next_start(&self) -> Option<Timestamp> {
+        let waits = self.stacks.values().filter_map(|stack| stack.waiting.as_ref());
+        waits.filter(|waiting| prepare::is_worth_it(waiting)).filter_map(Waiting::next_moment).min()
+    }
+}
+
 impl<E: Engine> Reconciler<E> {
     /// A reconciler that has not done anything yet.
     pub fn new(tools: Tools<E>, identity: Identity) -> Reconciler<E> {
@@ -124,7 +135,7 @@ impl<E: Engine> Reconciler<E> {
         let observed = self.tools.engine.observe().await?;
         let now = self.tools.clock.now();
         let mut settled = self.settle(input, memory, &observed).await?;
-        self.preparations.keep(&settled);
+        self.preparations.keep(&settled, now);
         let pulled = self.preparations.pulled(&settled, &Seen { observed: &observed, now });
         let gates = Gates { pulled, ..input.view.gates(&input.around) };
         let inputs = HostInputs {
@@ -135,6 +146,7 @@ impl<E: Engine> Reconciler<E> {
         let planned = plan(&inputs, now);
         let mut end = TurnEnd { stacks: self.reports(&settled, &planned.stacks), ..TurnEnd::default() };
         self.prepare(&settled, &mut end, now);
+        input.next.send_replace(end.next_start().filter(|at| *at > now));
         let work = self.due(&planned.stacks, &mut end, now);
         let ends = self.work(input, &gates, take(&mut settled, work)).await?;
         for (settled, planned, result) in ends {
@@ -305,7 +317,8 @@ impl<E: Engine> Reconciler<E> {
                 pace.failed(now, crate::backoff::chance());
                 end.broken.insert(name.clone(), cause);
             }
-            StackEnd::Stopped => {}
+            // It did not begin, or did not end: the next look decides anew.
+            StackEnd::Stopped => end.acted = true,
         }
     }
 

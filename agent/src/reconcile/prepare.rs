@@ -56,12 +56,13 @@ impl Drop for Preparation {
 }
 
 impl Preparations {
-    /// Forgets, and ends, what is not offered any more.
-    pub(super) fn keep(&mut self, settled: &BTreeMap<StackName, Settled>) {
+    /// Forgets, and ends, what is not offered any more; notes what has ended, so that the next pull can begin.
+    pub(super) fn keep(&mut self, settled: &BTreeMap<StackName, Settled>, now: Timestamp) {
         self.0.retain(|name, preparation| {
             let offered = settled.get(name).and_then(|one| one.offered.as_ref());
             offered.is_some_and(|offered| offered.content == preparation.content)
         });
+        self.0.values_mut().for_each(|preparation| preparation.settle(now));
     }
 
     /// The contents whose images are here: pulled ahead, or those of containers that are here already.
@@ -86,7 +87,6 @@ impl Preparations {
             backoff: Backoff::new(FIRST_RETRY, LONGEST_RETRY),
             again_at: None,
         });
-        one.settle(now);
         let is_due = one.again_at.is_none_or(|at| at <= now);
         if one.done.is_none() && one.pull.is_none() && is_due && !is_busy {
             one.pull = Some(tokio::spawn(pull(Arc::clone(engine), offered.clone())));

@@ -11,13 +11,14 @@ use crate::engine::{Engine, EngineError};
 use crate::materialise::{MaterialiseError, Materialised};
 use crate::store::{Change, Store, StoreError};
 use crate::words;
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tidegate_core::desired::DesiredStack;
 use tidegate_core::events::{Event, Failure, ReleaseOf, Restored, RolloutProgress};
 use tidegate_core::files::RepoFiles;
-use tidegate_core::plan::{External, Gates, HostInputs, OperationClass, Plan, Reason, StackInputs, StackPlan, Waiting, plan};
+use tidegate_core::plan::{External, Gates, HostInputs, OperationClass, Plan, Reason, StackInputs, StackPlan, Waiting, plan, still_goes};
 use tidegate_git::Mirror;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
@@ -102,8 +103,11 @@ impl<E: Engine> StackTurn<'_, E> {
         {
             return Ok(end);
         }
-        let state = &mut settled.state;
         let now = self.tools.clock.now();
+        if !settled.state.continues(target, now) && !self.may_begin(settled, planned, now) {
+            return Ok(StackEnd::Stopped);
+        }
+        let state = &mut settled.state;
         self.write(state.begin(planned, target, (now, self.gates.calendar.decide(now).open_until))).await?;
         if let Some(journal) = &state.memory.journal {
             (self.tools.begun)(&journal.of);
@@ -144,10 +148,15 @@ impl<E: Engine> StackTurn<'_, E> {
         None
     }
 
+    /// A turn decides for all stacks at one moment and works on a few at a time: what waited behind others asks again.
+    fn may_begin(&self, settled: &Settled, planned: &StackPlan, now: Timestamp) -> bool {
+        !self.interrupt.is_cancelled() && still_goes(planned, &settled.inputs(), self.gates, now)
+    }
+
     /// No verdict. Within its patience the rollout is tried again; then what was begun is taken back.
     async fn could_not(&self, settled: &mut Settled, cause: String, target: &DesiredStack) -> Result<StackEnd, StoreError> {
         let now = self.tools.clock.now();
-        let begun = settled.state.memory.record.attempt.as_ref().map_or(now, |attempt| attempt.started_at);
+        let begun = settled.state.memory.journal.as_ref().map_or(now, |journal| journal.started_at);
         let patience_secs = ERROR_PATIENCE_SECS.saturating_add(target.budget_ms() / 1000);
         let waited_secs = u64::try_from(now.as_second() - begun.as_second()).unwrap_or(0);
         if waited_secs < patience_secs {

@@ -6,6 +6,7 @@ use tidegate_agent::clock::Sync;
 use tidegate_agent::engine::simulated::{Behaviour, Image};
 use tidegate_core::events::Event;
 use tidegate_core::ids::CommitId;
+use tidegate_core::lock::LockedFreeze;
 use tidegate_core::plan::Waiting;
 
 /// Open on Saturdays from 14:00 UTC for an hour: two hours after every story begins.
@@ -151,6 +152,148 @@ fn what_is_not_done_at_the_close_is_taken_back_and_said() {
                 assert_eq!(last.outcome, "taken_back");
                 assert!(last.cause.is_some_and(|cause| cause.contains("window")), "why it was taken back");
                 agent.never("it goes on", Duration::from_secs(4_000), |agent| agent.running() != ["1"]).await;
+            })
+            .await;
+    });
+}
+
+#[test]
+fn what_waits_behind_others_does_not_begin_under_a_freeze_that_came_meanwhile() {
+    story(async {
+        let names = ["a", "b", "c", "d", "e", "f"];
+        let stacks: String = names.iter().map(|name| format!("  {name}: {{ hosts: {{}} }}\n")).collect();
+        let environment = format!("schema: 1\nstacks:\n{stacks}windows: always\napprovals: none\n");
+        let paths: Vec<String> = names.iter().map(|name| format!("stacks/{name}/compose.yaml")).collect();
+        let compose = pulled(5);
+        let mut files = vec![(ENVIRONMENT, environment.as_str())];
+        files.extend(paths.iter().map(|path| (path.as_str(), compose.as_str())));
+        let world = World::with(&files).await;
+        world.engine.behave(&image(5), Behaviour { image: Image::AtRegistry(Duration::from_secs(100)), ..Behaviour::default() });
+        let commit = world.commit(&[(SHOP, "")]).await;
+        let locked: Vec<_> = names.iter().map(|name| (*name, 1, &commit)).collect();
+        let mut lock = world.lock_of(1, &locked, Vec::new()).await;
+        world.commit(&[(LOCK, &lock.to_yaml())]).await;
+        world
+            .agent(async |agent| {
+                let begun = |agent: &crate::world::Agent| {
+                    names.iter().filter(|name| agent.stack(name).is_some_and(|s| s.attempted.is_some())).count()
+                };
+                let started = async || agent.news().await.iter().filter(|line| line.starts_with("started")).count();
+                while started().await < 4 {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                lock.release = tidegate_core::ids::ReleaseNumber(2);
+                lock.freezes = vec![LockedFreeze {
+                    by: None,
+                    reason: "the annual report".into(),
+                    at: world.clock.now(),
+                    from: None,
+                    until: None,
+                    blocks: tidegate_core::lock::releases_only(),
+                }];
+                world.commit(&[(LOCK, &lock.to_yaml())]).await;
+                agent.until("the others wait", |agent| names.iter().filter(|name| agent.code(name) == Some("frozen")).count() == 2).await;
+                agent.until("what began ends", |agent| agent.running().len() == 4 && begun(agent) == 0).await;
+                assert_eq!(started().await, 4);
+            })
+            .await;
+    });
+}
+
+#[test]
+fn one_stack_whose_images_are_here_lets_the_next_one_pull() {
+    story(async {
+        let closed = AFTERNOON.replace("stacks:\n", "stacks:\n  blog: { hosts: {} }\n  wiki: { hosts: {} }\n");
+        let files = [
+            (ENVIRONMENT, closed.as_str()),
+            (SHOP, &pulled(5)),
+            ("stacks/blog/compose.yaml", &pulled(5)),
+            ("stacks/wiki/compose.yaml", &pulled(5)),
+        ];
+        let world = World::with(&files).await;
+        world.engine.behave(&image(5), Behaviour { image: Image::AtRegistry(Duration::from_secs(100)), ..Behaviour::default() });
+        let commit = world.commit(&[("README.md", "three stacks")]).await;
+        world.lock(1, &[("blog", 1, &commit), ("shop", 1, &commit), ("wiki", 1, &commit)], Vec::new()).await;
+        world
+            .agent(async |agent| {
+                agent.until_code("shop", "window_closed").await;
+                // One of them waits no longer for its time alone, and nobody asks for its images any more.
+                tokio::time::sleep(Duration::from_secs(90)).await;
+                let blog = world.content("blog", &commit).await;
+                let hold = tidegate_core::lock::Hold {
+                    stack: Some(crate::world::name("blog")),
+                    content: Some(blog),
+                    release: None,
+                    by: None,
+                    reason: "wait".into(),
+                    at: world.clock.now(),
+                    until: None,
+                };
+                world.lock(2, &[("blog", 1, &commit), ("shop", 1, &commit), ("wiki", 1, &commit)], vec![hold]).await;
+                agent.until_code("blog", "held").await;
+                let prepared = |agent: &crate::world::Agent, name: &str| agent.stack(name).is_some_and(|stack| stack.prepared.is_some());
+                agent.until("the others are prepared", |agent| prepared(agent, "shop") && prepared(agent, "wiki")).await;
+                assert!(world.clock.now() < after(7_200));
+            })
+            .await;
+    });
+}
+
+#[test]
+fn a_restart_does_not_make_a_clock_trusted_that_went_back() {
+    story(async {
+        let (world, _) = released().await;
+        let second = world.commit(&[(SHOP, &shop(2, ""))]).await;
+        world.lock(2, &[("shop", 2, &second)], Vec::new()).await;
+        world
+            .agent(async |agent| {
+                agent.until_code("shop", "window_closed").await;
+                tokio::time::sleep(Duration::from_secs(120)).await;
+                world.clock.set_by(-3_600);
+                agent.until_code("shop", "clock_untrusted").await;
+                // Long enough for a status with the earlier time, too short to settle.
+                tokio::time::sleep(Duration::from_secs(400)).await;
+            })
+            .await;
+        world
+            .agent(async |agent| {
+                agent.until("it decided", |agent| agent.code("shop").is_some()).await;
+                assert_eq!(agent.code("shop"), Some("clock_untrusted"));
+                agent.until_code("shop", "window_closed").await;
+            })
+            .await;
+    });
+}
+
+#[test]
+fn an_opening_does_not_wait_for_a_repair_in_hand() {
+    story(async {
+        let both = AFTERNOON.replace("stacks:\n", "stacks:\n  blog: { hosts: {} }\n");
+        let open = both.replace(&both[both.find("windows").unwrap()..], "windows: always\napprovals: none\n");
+        let slow = shop(5, "").replace("interval: 1s", "start_period: 90m, interval: 1s");
+        let world = World::with(&[(ENVIRONMENT, &open), (SHOP, &shop(1, "")), ("stacks/blog/compose.yaml", &slow)]).await;
+        world.engine.behave(&image(5), Behaviour::healthy_after(Duration::from_secs(5)));
+        let first = world.commit(&[("README.md", "two stacks")]).await;
+        let second = world.commit(&[(SHOP, &shop(2, ""))]).await;
+        world.lock(1, &[("blog", 1, &first), ("shop", 1, &first)], Vec::new()).await;
+        world
+            .agent(async |agent| {
+                agent
+                    .until("both run", |agent| {
+                        agent.running().len() == 2 && agent.is_at(&agent.running().iter().map(String::as_str).collect::<Vec<_>>())
+                    })
+                    .await;
+                world.commit(&[(ENVIRONMENT, &both)]).await;
+                world.lock(2, &[("blog", 1, &first), ("shop", 2, &second)], Vec::new()).await;
+                agent.until_code("shop", "window_closed").await;
+                tokio::time::sleep_until(tokio::time::Instant::now() + Duration::from_secs(6_600)).await;
+                // A repair that takes from before the opening until after the close.
+                world.engine.behave(&image(5), Behaviour::healthy_after(Duration::from_secs(5_000)));
+                let name = agent.engine.look().containers.keys().find(|name| name.starts_with("blog")).unwrap().clone();
+                agent.engine.vanish(&name);
+                agent.until("the new one runs", |agent| agent.running().contains(&"2".to_owned())).await;
+                let late = world.clock.now().duration_since(after(7_200));
+                assert!((0..30).contains(&late.as_secs()), "{late} after the opening");
             })
             .await;
     });

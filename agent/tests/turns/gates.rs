@@ -316,3 +316,82 @@ fn holds_and_overrides_by_hand_count_like_those_of_the_lock() {
             .await;
     });
 }
+
+/// The same environment, frozen for a month.
+fn frozen_file() -> String {
+    format!("{LOCKED}freezes: [{{ name: audit, from: 2026-11-20T00:00, until: 2026-12-20T00:00, tz: UTC, reason: the audit }}]\n")
+}
+
+#[test]
+fn a_freeze_is_in_force_also_when_something_else_in_the_repo_is_broken() {
+    story(async {
+        let world = World::with(&[(ENVIRONMENT, LOCKED), (SHOP, &shop(1, ""))]).await;
+        let first = world.commit(&[(SHOP, &shop(1, "    command: [a]\n"))]).await;
+        let second = world.commit(&[(SHOP, &shop(2, ""))]).await;
+        world.lock(1, &[("shop", 1, &first)], Vec::new()).await;
+        world
+            .agent(async |agent| {
+                agent.until_at(&["1"]).await;
+                world.commit(&[(ENVIRONMENT, &frozen_file()), (SHOP, "services: [")]).await;
+                world.lock(2, &[("shop", 2, &second)], Vec::new()).await;
+                agent.until_code("shop", "frozen").await;
+                agent.never("it goes out", Duration::from_secs(100), |agent| agent.running() != ["1"]).await;
+                // Nobody can say what a file says that is gone.
+                world.commit(&[(ENVIRONMENT, "")]).await;
+                agent.until_code("shop", "config_refused").await;
+                agent.never("it goes out", Duration::from_secs(100), |agent| agent.running() != ["1"]).await;
+                world.commit(&[(ENVIRONMENT, LOCKED), (SHOP, &shop(2, ""))]).await;
+                agent.until_at(&["2"]).await;
+            })
+            .await;
+    });
+}
+
+#[test]
+fn a_lock_that_is_removed_keeps_what_it_held_and_froze() {
+    story(async {
+        let world = World::new().await;
+        let first = world.commit(&[(SHOP, &shop(1, "    command: [a]\n"))]).await;
+        let mut lock = world.lock_of(1, &[("shop", 1, &first)], Vec::new()).await;
+        lock.freezes = vec![freeze(&world, &[Gated::Release])];
+        world
+            .agent(async |agent| {
+                agent.until_at(&["1"]).await;
+                world.commit(&[(LOCK, &lock.to_yaml())]).await;
+                agent.until("it is known", |agent| agent.stack("shop").and_then(|s| s.released?.release).is_some()).await;
+                world.commit(&[(SHOP, &shop(2, ""))]).await;
+                world.commit(&[(LOCK, "")]).await;
+                agent.never("the tip is followed", Duration::from_secs(100), |agent| agent.running() != ["1"]).await;
+                let board = agent.board.borrow().clone();
+                assert!(board.config.errors.iter().any(|error| error.contains("was removed")), "{:?}", board.config);
+            })
+            .await;
+        // Nor is it forgotten by a restart.
+        world
+            .agent(async |agent| agent.never("the tip is followed", Duration::from_secs(100), |agent| agent.running() != ["1"]).await)
+            .await;
+    });
+}
+
+#[test]
+fn the_way_back_to_what_was_good_long_ago_is_no_release() {
+    story(async {
+        let world = World::with(&[(ENVIRONMENT, LOCKED), (SHOP, &shop(1, ""))]).await;
+        let first = world.commit(&[(SHOP, &shop(1, "    command: [a]\n"))]).await;
+        world.lock(1, &[("shop", 1, &first)], Vec::new()).await;
+        world
+            .agent(async |agent| {
+                agent.until_at(&["1"]).await;
+                for version in [2, 4, 5, 6, 7] {
+                    let commit = world.commit(&[(SHOP, &shop(version, ""))]).await;
+                    world.lock(u64::from(version), &[("shop", u64::from(version), &commit)], Vec::new()).await;
+                    agent.until_at(&[&version.to_string()]).await;
+                }
+                world.commit(&[(ENVIRONMENT, &AFTERNOON.replace("windows", "approvals: none\nwindows"))]).await;
+                world.lock(8, &[("shop", 1, &first)], Vec::new()).await;
+                agent.until_at(&["1"]).await;
+                assert!(world.clock.now() < after(7_200), "it did not wait for the window");
+            })
+            .await;
+    });
+}

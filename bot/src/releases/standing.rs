@@ -2,8 +2,9 @@
 
 use super::{next_number, successor};
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 use tidegate_core::ids::{PersonName, StackName};
-use tidegate_core::lock::{Hold, Lock, LockedFreeze, Override, ReleaseKind};
+use tidegate_core::lock::{Hold, Lock, LockedFreeze, LockedStack, Override, ReleaseKind};
 
 /// Most holds on contents that a lock keeps; the oldest go first.
 pub const CONTENT_HOLDS_MAX: usize = 50;
@@ -21,6 +22,8 @@ pub struct By<'a> {
 pub fn freeze(base: &Lock, freeze: LockedFreeze, by: By<'_>) -> Lock {
     let mut lock = asked(base, ReleaseKind::Freeze, by);
     lock.reason = Some(freeze.reason.clone());
+    // A pass that was given before goes no further than what was known then.
+    lock.overrides.retain(|given| given.until <= freeze.begins());
     lock.freezes.push(freeze);
     lock
 }
@@ -36,9 +39,20 @@ pub fn unfreeze(base: &Lock, by: By<'_>) -> (Lock, Vec<LockedFreeze>) {
 pub fn hold_new(base: &Lock, hold: Hold, by: By<'_>) -> Lock {
     let mut lock = asked(base, ReleaseKind::Hold, by);
     lock.reason = Some(hold.reason.clone());
+    let stacks = lock.stacks.clone();
+    lock.overrides.retain(|given| !covers(&hold, given, &stacks));
     lock.holds.retain(|known| known.content.is_some() || known.stack != hold.stack || known.by != hold.by);
     lock.holds.push(hold);
     lock
+}
+
+/// Does a hold stop everything that an override would let pass?
+fn covers(hold: &Hold, given: &Override, stacks: &BTreeMap<StackName, LockedStack>) -> bool {
+    let Some(held) = &hold.stack else { return true };
+    let passes = |(stack, locked): &(&StackName, &LockedStack)| {
+        locked.release == given.release && given.stack.as_ref().is_none_or(|named| named == *stack)
+    };
+    stacks.iter().filter(passes).all(|(stack, _)| stack == held)
 }
 
 /// The lock without the holds on a stack, or without those on the whole environment; and what was lifted.

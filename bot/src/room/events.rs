@@ -184,10 +184,11 @@ impl Room {
     async fn local_rollback(&mut self, host: &HostName, back: &LocalRollback) -> Result<(), Trouble> {
         let stack = &back.from.stack;
         let reason = format!("rolled back on {host} by {}: {}", cut(&back.by, 80), cut(&back.reason, LOG_LINE_MAX_CHARS));
-        // What is held stays out, also when one host went back to it: that is for people to decide.
+        // A content that is held stays out, also when one host went back to it: that is for people to decide. A hold on
+        // everything new stops no way back.
         let is_held = |content: &ContentId| {
             let holds = self.picture.lock().map(|lock| lock.holds.as_slice()).unwrap_or_default();
-            holds.iter().any(|hold| hold.stops(stack, content, self.now()))
+            holds.iter().any(|hold| hold.content.is_some() && hold.stops(stack, content, self.now()))
         };
         let known = self.picture.history.content(stack, &back.to.content).filter(|known| !is_held(&known.content)).cloned();
         let followed = match &known {

@@ -249,8 +249,16 @@ impl Room {
         if until.as_second() - now.as_second() > OVERRIDE_MAX_SECS {
             return Err(Refusal::Gate(GateRefusal::OverrideTooLong { hours_max: OVERRIDE_MAX_SECS / 3_600 }));
         }
-        let passes =
-            |known: &&Override| later(known.until) >= until && stacks.iter().all(|stack| known.passes(stack, Some(wish.release), now));
+        let holds = self.picture.holds();
+        // One that was given before a hold does not pass it: it is to be given again.
+        let is_outdone = |known: &Override| {
+            let concerns = |hold: &Hold| hold.stack.as_ref().is_none_or(|held| stacks.contains(held));
+            in_force(&holds, now).any(|hold| concerns(hold) && hold.at.as_second() > known.at.as_second())
+        };
+        let passes = |known: &&Override| {
+            let reaches = later(known.until) >= until && stacks.iter().all(|stack| known.passes(stack, Some(wish.release), now));
+            reaches && !is_outdone(known)
+        };
         if let Some(known) = lock.overrides.iter().find(passes) {
             let (given, zone) = (Box::new(known.clone()), self.zone());
             return Err(Refusal::Gate(GateRefusal::AlreadyOverridden { environment, given, zone }));

@@ -125,6 +125,21 @@ async fn a_rollback_on_a_host_becomes_a_commit() {
 }
 
 #[tokio::test]
+async fn a_rollback_on_a_host_becomes_a_commit_also_while_new_releases_are_held() {
+    let mut world = World::new(Plan::default()).await;
+    world.release_verified("production", "1").await;
+    let to = world.of("production");
+    world.merge("bob", "2").await;
+    world.release_verified("production", "2").await;
+    let from = world.of("production");
+    world.say("bob", "hold shop production carts are slow").await;
+    let back = LocalRollback { from, to: to.clone(), by: "root".into(), reason: "git is down".into() };
+    world.host_says("web-1", Event::LocalRollback(back)).await;
+    world.until("git follows", || world.version("production") == "web:1").await;
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn a_rollback_on_a_host_that_git_has_passed_is_a_question_to_people() {
     let mut world = World::new(Plan::default()).await;
     world.release_verified("production", "1").await;

@@ -307,6 +307,19 @@ async fn an_override_lets_one_release_pass_and_dies_with_any_other_content() {
 }
 
 #[tokio::test]
+async fn a_hold_or_a_freeze_ends_the_overrides_that_were_given_before() {
+    for stop in ["hold shop production prices are wrong", "hold production prices are wrong", "freeze production for 9d books"] {
+        let mut world = frozen_with_release_3().await;
+        world.say("alice", "override production release 3 the fix").await;
+        assert_eq!(world.lock("production").unwrap().overrides.len(), 1);
+        world.clock.move_on(60);
+        let words = world.say("bob", stop).await;
+        assert!(world.lock("production").unwrap().overrides.is_empty(), "{stop}: {words}");
+        world.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn an_override_that_has_ended_can_be_given_again_and_one_that_was_used_not() {
     let mut world = frozen_with_release_3().await;
     let reply = world.reply("alice", "override production release 3 for 25h the fix").await;

@@ -71,3 +71,31 @@ fn what_cannot_be_read_stops_what_could_use_it_and_nothing_else() {
     files.refuse("stacks/shop/config/link", "it is a symbolic link");
     assert!(resolve_stack(&files, &production, &shop).is_err(), "a mounted folder would be incomplete");
 }
+
+#[test]
+fn an_override_by_hand_is_an_approvers_and_of_a_release_that_is_there() {
+    let people = "people:\n  alice: { name: A, email: a@example.org, roles: [engineer] }\n  greta: { name: G, email: g@example.org }\n";
+    let settings = format!("schema: 1\nenvironments: [production]\nbot: {{ name: bot, email: bot@example.org }}\n{people}");
+    let lock = format!(
+        "schema: 1\nenvironment: production\nrelease: 4\nkind: release\ncommit: {}\nplan: {}\ncreated_at: 2026-11-21T10:00:00Z\nstacks: {{}}\n",
+        "c".repeat(40),
+        "e".repeat(64)
+    );
+    let approvals = "approvals: { count: 1, roles: [engineer] }\n";
+    let found = |release: u64, by: &str, approvals: &str| {
+        let environment = format!(
+            "schema: 1\nstacks: {{}}\nwindows: always\n{approvals}overrides:\n  - {{ release: {release}, by: {by}, reason: r, at: 2026-11-21T10:00:00Z, until: 2026-11-21T11:00:00Z }}\n"
+        );
+        let all = [
+            ("tidegate.yaml", settings.as_str()),
+            ("hosts/web-1.yaml", "schema: 1\nenvironment: production\n"),
+            ("environments/production.yaml", environment.as_str()),
+            ("releases/production.yaml", lock.as_str()),
+        ];
+        errors(&files(&all)).iter().map(|error| error.rsplit(": ").next().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(found(4, "alice", approvals), Vec::<String>::new());
+    assert_eq!(found(4, "greta", "approvals: none\n"), Vec::<String>::new(), "nobody's consent is asked for");
+    assert_eq!(found(5, "alice", approvals), ["override_of_the_future"]);
+    assert_eq!(found(4, "greta", approvals), ["not_an_approver"]);
+}

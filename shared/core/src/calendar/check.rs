@@ -116,7 +116,7 @@ impl Check<'_> {
         let reason = self.text(item, "reason", (raw.reason.as_deref(), REASON_CHARS_MAX));
         let blocks = self.blocks(item, raw.blocks.as_deref());
         let when = self.when(item, raw);
-        Some(Freeze { name: named?, reason: reason?, when: when?, blocks: blocks?, place: raw.place.clone() })
+        Some(Freeze { name: named?, reason: reason?, when: when?, blocks: blocks?, place: raw.place.clone(), asked_at: None })
     }
 
     fn when(&mut self, item: Item, raw: &RawFreeze) -> Option<When> {

@@ -46,6 +46,8 @@ pub struct Freeze {
     pub(super) when: When,
     pub(super) blocks: BTreeSet<Gated>,
     pub(super) place: Option<Place>,
+    /// When somebody asked for it; none: nobody wrote that down.
+    pub(super) asked_at: Option<Timestamp>,
 }
 
 /// When a freeze is in force.
@@ -88,8 +90,10 @@ pub struct AddedFreeze {
     pub name: String,
     /// Why.
     pub reason: Option<String>,
-    /// Begins in the minute that this lies in.
-    pub from: Timestamp,
+    /// When somebody asked for it.
+    pub at: Timestamp,
+    /// Begins in the minute that this lies in; none: when it was asked for.
+    pub from: Option<Timestamp>,
     /// Ends then, rounded up to the minute; none: somebody lifts it.
     pub until: Option<Timestamp>,
     /// What it stops.
@@ -105,11 +109,12 @@ const SECS_PER_MINUTE: i64 = 60;
 impl From<AddedFreeze> for Freeze {
     /// Boundaries are whole minutes everywhere in the calendar, so the freeze grows to them.
     fn from(added: AddedFreeze) -> Freeze {
-        let from_secs = floor_secs(added.from).div_euclid(SECS_PER_MINUTE) * SECS_PER_MINUTE;
+        let from_secs = floor_secs(added.from.unwrap_or(added.at)).div_euclid(SECS_PER_MINUTE) * SECS_PER_MINUTE;
         let up = |until| (ceil_secs(until) + SECS_PER_MINUTE - 1).div_euclid(SECS_PER_MINUTE) * SECS_PER_MINUTE;
         let until_secs = added.until.map_or(ENDLESS_SECS, up).min(ENDLESS_SECS);
         let when = When::Once(Once { from_secs, until_secs, text: added.name.clone() });
-        Freeze { name: Some(added.name), reason: added.reason, when, blocks: added.blocks, place: added.place }
+        let (blocks, place, asked_at) = (added.blocks, added.place, Some(added.at));
+        Freeze { name: Some(added.name), reason: added.reason, when, blocks, place, asked_at }
     }
 }
 
@@ -120,6 +125,28 @@ impl Calendar {
         let mut calendar = self.clone();
         calendar.freezes.extend(freezes.into_iter().map(Freeze::from));
         calendar
+    }
+
+    /// The same calendar for a host's gates: a freeze that was to begin when it was asked for has begun, whatever the
+    /// host's clock says. It may be behind the clock of whoever asked.
+    #[must_use]
+    pub fn with_asked_freezes_begun(mut self) -> Calendar {
+        for freeze in &mut self.freezes {
+            let asked_secs = freeze.asked_at.map(|at| floor_secs(at).div_euclid(SECS_PER_MINUTE) * SECS_PER_MINUTE);
+            if let When::Once(once) = &mut freeze.when
+                && asked_secs == Some(once.from_secs)
+            {
+                once.from_secs = 0;
+            }
+        }
+        self
+    }
+
+    /// Only the freezes that somebody asked for after a moment, and no windows: what an override of that moment did not know.
+    pub(crate) fn freezes_asked_after(&self, moment: Timestamp) -> Calendar {
+        let is_later = |freeze: &&Freeze| freeze.asked_at.is_some_and(|at| at.as_second() > moment.as_second());
+        let freezes = self.freezes.iter().filter(is_later).cloned().collect();
+        Calendar { freezes, zones: self.zones.clone(), ..Calendar::default() }
     }
 
     /// The windows.

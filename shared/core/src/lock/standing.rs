@@ -72,8 +72,8 @@ impl LockedFreeze {
 
     /// As the calendar takes it.
     pub fn added(&self, place: Option<Place>) -> AddedFreeze {
-        let (from, until, blocks) = (self.begins(), self.until, self.blocks.clone());
-        AddedFreeze { name: self.name(), reason: Some(self.reason.clone()), from, until, blocks, place }
+        let (at, from, until, blocks) = (self.at, self.from, self.until, self.blocks.clone());
+        AddedFreeze { name: self.name(), reason: Some(self.reason.clone()), at, from, until, blocks, place }
     }
 }
 

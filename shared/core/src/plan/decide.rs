@@ -1,6 +1,6 @@
 //! For each stack: which state to aim at, and why not another one.
 
-use super::gates::Gate;
+use super::gates::{Asked, Gate};
 use super::inputs::{Attempt, Offer, StackInputs};
 use super::model::{OperationClass, Overridden, Waiting};
 use crate::desired::DesiredStack;
@@ -40,11 +40,8 @@ fn decide_offer(stack: &StackInputs, offered: &DesiredStack, gate: &Gate<'_>) ->
     if record.released.as_ref().is_some_and(|released| released.desired.content == offered.content) {
         return on_released_content(stack, offered);
     }
-    let class = if record.verified.iter().any(|v| v.desired.content == offered.content) {
-        OperationClass::Rollback
-    } else {
-        OperationClass::Release
-    };
+    let was_good = record.verified.iter().any(|v| v.desired.content == offered.content) || record.known_good.contains(&offered.content);
+    let class = if was_good { OperationClass::Rollback } else { OperationClass::Release };
     match passable(stack, offered, class, gate) {
         Err(waiting) => stay(stack, Some(waiting)),
         Ok(overridden) => Decision { target: Target::Stack(offered.clone()), class: Some(class), waiting: None, overridden },
@@ -87,7 +84,7 @@ fn passable(stack: &StackInputs, offered: &DesiredStack, class: OperationClass, 
         return Err(Waiting::Diverged { since: diverged.since, by: diverged.by.clone() });
     }
     let continues =
-        record.attempt.as_ref().is_some_and(|attempt| attempt.content == offered.content && may_still_end(attempt, offered, gate.now));
+        record.attempt.as_ref().is_some_and(|attempt| attempt.content == offered.content && attempt.may_still_end(offered, gate.now));
     let stop = match class {
         OperationClass::Rollback if continues => None,
         OperationClass::Rollback => gate.rollback_frozen(),
@@ -102,11 +99,15 @@ fn passable(stack: &StackInputs, offered: &DesiredStack, class: OperationClass, 
     };
     // What began under an override ends under it.
     let asked_at = record.attempt.as_ref().filter(|_| continues).map_or(gate.now, |attempt| attempt.started_at);
-    stop.map(|stop| gate.pass(stop, offered, asked_at)).transpose()
+    stop.map(|stop| gate.pass(stop, offered, &Asked { at: asked_at, class, continues })).transpose()
 }
 
-/// Is a rollout that began still within its budget? One that was cut off for longer asks the calendar again.
-fn may_still_end(attempt: &Attempt, offered: &DesiredStack, now: Timestamp) -> bool {
-    let budget_secs = i64::try_from(offered.budget_ms().saturating_mul(2).div_ceil(1000)).unwrap_or(i64::MAX);
-    now.as_second() < attempt.started_at.as_second().saturating_add(budget_secs)
+impl Attempt {
+    /// Is a rollout that began still within its budget? One that was cut off for longer, or that by this clock has not
+    /// begun yet, asks the calendar again.
+    pub fn may_still_end(&self, offered: &DesiredStack, now: Timestamp) -> bool {
+        let budget_secs = i64::try_from(offered.budget_ms().saturating_mul(2).div_ceil(1000)).unwrap_or(i64::MAX);
+        let ends_before = self.started_at.as_second().saturating_add(budget_secs);
+        (self.started_at.as_second()..ends_before).contains(&now.as_second())
+    }
 }

@@ -1,6 +1,6 @@
 //! What gates releases: calendar, holds, overrides, and the faults that close everything.
 
-use super::model::{Overridden, Waiting};
+use super::model::{OperationClass, Overridden, Waiting};
 use crate::calendar::{Calendar, Decision, State};
 use crate::compose::PullPolicy;
 use crate::desired::DesiredStack;
@@ -58,7 +58,8 @@ pub struct Unwatched {
 impl Splay {
     /// How much later than an opening, at most `room_secs`.
     fn after(&self, opened_at: Timestamp, room_secs: u64) -> SignedDuration {
-        let bound = self.max_secs.min(room_secs);
+        // Half of the room stays: whoever starts last may be held up a little, too.
+        let bound = self.max_secs.min(room_secs / 2);
         let seed = ContentId::of(&(&self.seed, opened_at.as_second()));
         let number = u64::from_str_radix(seed.as_str().get(..15).unwrap_or("0"), 16).unwrap_or(0);
         SignedDuration::from_secs(i64::try_from(number % (bound.saturating_add(1))).unwrap_or(0))
@@ -72,6 +73,15 @@ pub(super) struct Gate<'a> {
     pub(super) now: Timestamp,
 }
 
+/// What an override is asked for.
+pub(super) struct Asked {
+    /// When the start was, or is, asked for.
+    pub(super) at: Timestamp,
+    pub(super) class: OperationClass,
+    /// It has begun already.
+    pub(super) continues: bool,
+}
+
 impl Gate<'_> {
     pub(super) fn at(gates: &Gates, now: Timestamp) -> Gate<'_> {
         Gate { gates, calendar: gates.calendar.decide(now), now }
@@ -79,8 +89,7 @@ impl Gate<'_> {
 
     /// The hold on this content, if any.
     pub(super) fn held(&self, stack: &StackName, content: &ContentId) -> Option<Waiting> {
-        let hold = self.gates.holds.iter().find(|hold| hold.stops(stack, content, self.now))?;
-        Some(Waiting::Held { reason: hold.reason.clone(), by: hold.by.as_ref().map(ToString::to_string), until: hold.until })
+        self.gates.holds.iter().find(|hold| hold.stops(stack, content, self.now)).map(held)
     }
 
     /// What no override passes: without a clock or a calendar nobody can say what it would pass, or whether it is over.
@@ -162,16 +171,47 @@ impl Gate<'_> {
     }
 
     /// Lets a stop pass if somebody gave an override for this release that is in force at that moment; else it stays a stop.
-    pub(super) fn pass(&self, stop: Waiting, offered: &DesiredStack, at: Timestamp) -> Result<Overridden, Waiting> {
-        let given = self.gates.overrides.iter().find(|given| given.passes(&offered.stack, offered.release, at));
-        match given.filter(|_| stop.can_be_overridden() && self.fault().is_none()) {
-            Some(given) => {
-                let code = stop.code().to_owned();
-                Ok(Overridden { code, by: given.by.clone(), reason: given.reason.clone(), until: given.until })
+    /// What somebody asked for after the override was given is what that person did not know: it stays a stop, too.
+    pub(super) fn pass(&self, stop: Waiting, offered: &DesiredStack, asked: &Asked) -> Result<Overridden, Waiting> {
+        if !stop.can_be_overridden() || self.fault().is_some() {
+            return Err(stop);
+        }
+        let mut stop = stop;
+        for given in self.gates.overrides.iter().filter(|given| given.passes(&offered.stack, offered.release, asked.at)) {
+            match self.asked_later(given, offered, asked) {
+                Some(later) => stop = later,
+                None => {
+                    let code = stop.code().to_owned();
+                    return Ok(Overridden { code, by: given.by.clone(), reason: given.reason.clone(), until: given.until });
+                }
             }
-            None => Err(stop),
+        }
+        Err(stop)
+    }
+
+    /// The hold or the freeze in force that is younger than an override.
+    fn asked_later(&self, given: &Override, offered: &DesiredStack, asked: &Asked) -> Option<Waiting> {
+        let is_later = |hold: &&Hold| hold.at.as_second() > given.at.as_second();
+        let stops = |hold: &&Hold| hold.stops(&offered.stack, &offered.content, self.now);
+        if asked.class != OperationClass::Rollback
+            && let Some(hold) = self.gates.holds.iter().filter(is_later).find(stops)
+        {
+            return Some(held(hold));
+        }
+        // What has begun may end during a freeze, with or without an override.
+        if asked.continues {
+            return None;
+        }
+        let decision = self.gates.calendar.freezes_asked_after(given.at).decide(self.now);
+        match asked.class {
+            OperationClass::Rollback => decision.rollback.map(|by| Waiting::Frozen { until: by.until, rule: rule(&by.rule) }),
+            _ => (decision.state == State::Frozen).then(|| Waiting::Frozen { until: decision.next_start, rule: rule(&decision.rule) }),
         }
     }
+}
+
+fn held(hold: &Hold) -> Waiting {
+    Waiting::Held { reason: hold.reason.clone(), by: hold.by.as_ref().map(ToString::to_string), until: hold.until }
 }
 
 /// A freeze's name with its reason: whoever waits wants to know both.

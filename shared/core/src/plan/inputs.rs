@@ -50,6 +50,10 @@ pub struct StackRecord {
     pub released: Option<Released>,
     /// Earlier verified releases, newest first, without the one above.
     pub verified: Vec<Released>,
+    /// Contents that were verified here, newest first, also those of which nothing else is kept any more: going back to
+    /// one of them is no release.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub known_good: Vec<ContentId>,
     /// A rollout that began and has not ended.
     pub attempt: Option<Attempt>,
     /// Contents that failed here.

@@ -29,6 +29,18 @@ pub fn plan(inputs: &HostInputs<'_>, now: Timestamp) -> Plan {
     Plan { stacks, hash }
 }
 
+/// Would a stack still go where a plan of a moment ago leads? Asked before something new begins: a stack that waited for
+/// its turn behind others must not start on gates that have closed meanwhile.
+pub fn still_goes(planned: &StackPlan, stack: &StackInputs, gates: &Gates, now: Timestamp) -> bool {
+    let decision = decide::decide(stack, &Gate::at(gates, now));
+    let content = match &decision.target {
+        decide::Target::Stack(desired) | decide::Target::Nothing(desired) => Some(&desired.content),
+        decide::Target::Leave => None,
+    };
+    let same_target = content == planned.target.as_ref().map(|target| &target.content);
+    same_target && decision.class == planned.class && decision.overridden == planned.overridden
+}
+
 fn plan_stack(inputs: &HostInputs<'_>, stack: &StackInputs, gate: &Gate<'_>) -> StackPlan {
     let decision = decide::decide(stack, gate);
     let nothing: DesiredStack;

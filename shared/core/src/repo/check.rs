@@ -127,6 +127,7 @@ fn environment(raw: &RawRepo, (name, found): (&EnvironmentName, &RawEnvironment)
     }
     approvals(raw, found, sink);
     standing(raw, found, sink);
+    overrides(raw, (name, found), sink);
     let quiet = found.calendar_places.windows.is_none() && !sink.has_errors();
     if quiet && matches!(name.as_str(), "production" | "prod") {
         let place = path("environments", name.as_str()).map(Place::file);
@@ -154,6 +155,27 @@ fn standing(raw: &RawRepo, found: &RawEnvironment, sink: &mut Sink) {
     }
     for (given, node) in &found.overrides {
         one_standing(raw, (node, given.stack.as_ref(), given.reason.as_str()), sink);
+    }
+}
+
+/// A pass is given by whoever may approve, and for a release that is there: one that nobody has seen yet passes nothing.
+fn overrides(raw: &RawRepo, (name, found): (&EnvironmentName, &RawEnvironment), sink: &mut Sink) {
+    for (given, node) in &found.overrides {
+        if let Some(lock) = raw.locks.get(name).filter(|lock| given.release > lock.release) {
+            let span = node.get("release").map_or(&node.span, |node| &node.span);
+            let finding = span.error("override_of_the_future", format!("there is no release {} yet", given.release));
+            sink.push(finding.hint(format!("the newest release of `{name}` is {}", lock.release)));
+        }
+        let ApprovalPolicy::Required(rule) = &found.approvals else { continue };
+        if let Some(person) = raw.settings.people.get(&given.by)
+            && !rule.roles.is_empty()
+            && rule.roles.is_disjoint(&person.roles)
+        {
+            let roles: Vec<&str> = rule.roles.iter().map(RoleName::as_str).collect();
+            let span = node.get("by").map_or(&node.span, |node| &node.span);
+            let finding = span.error("not_an_approver", format!("`{}` may not override here", given.by));
+            sink.push(finding.hint(format!("an override is given by somebody with one of the roles {}", roles.join(", "))));
+        }
     }
 }
 

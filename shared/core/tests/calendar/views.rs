@@ -89,7 +89,8 @@ fn freezes_of_elsewhere_count_like_those_of_the_calendar() {
     let added = |from: &str, until: Option<&str>, blocks: &[Gated]| AddedFreeze {
         name: "freeze by alice".into(),
         reason: Some("annual report".into()),
-        from: at(from),
+        at: at(from),
+        from: None,
         until: until.map(at),
         blocks: blocks.iter().copied().collect(),
         place: None,
