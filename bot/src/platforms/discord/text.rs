@@ -38,7 +38,7 @@ pub fn escape(text: &str) -> String {
             '.' if safe.ends_with(|last: char| last.is_ascii_digit()) && is_number_line(&safe) => safe.push_str("\\."),
             c => safe.push(c),
         }
-        at_start = c == '\n' || (at_start && c == ' ');
+        at_start = c == '\n' || (at_start && c.is_whitespace());
     }
     safe
 }
@@ -164,6 +164,15 @@ mod tests {
             check(&safe);
         }
         assert_eq!(line("a\nReason: forged\r\nb"), "a Reason: forged b");
+    }
+
+    #[test]
+    fn what_is_left_out_or_blank_before_a_sign_does_not_make_it_a_heading() {
+        for text in [" \n\u{202e}#:|+", "\u{200d}# a", "\n \u{202e} - a", "\u{a0}# a", "a\n\u{3000}+ b"] {
+            let safe = escape(text);
+            (0..=length(&safe)).for_each(|max| check(cut(&safe, max).trim_end_matches(CUT)));
+            assert!(safe.contains("\\#") || safe.contains("\\-") || safe.contains("\\+"), "{safe:?}");
+        }
     }
 
     /// No character that Discord reads stands unescaped, and no mention or link can be read.
