@@ -14,6 +14,7 @@ use jiff::tz::TimeZone;
 use maud::{Markup, html};
 use serde::Deserialize;
 use tidegate_core::calendar::{FrozenStretch, Opening, Windows};
+use tidegate_core::ids::StackName;
 
 const WEEKDAYS: [(&str, &str); 7] = [
     ("Mon", "Monday"),
@@ -177,7 +178,10 @@ fn environment(month: &Month, row: &Row<'_>, now: Timestamp) -> Markup {
                 }
                 @for stretch in plan.freezes.iter().filter(|stretch| stretch.until.is_none_or(|until| until > now)).take(LISTED_MAX) { (frozen(stretch, zone)) }
                 @for hold in environment.holds.iter().filter(|hold| hold.release.is_none()) {
-                    li.attention { (icon("pause")) span { "held by " (hold.by.as_deref().unwrap_or("the bot")) ": " (hold.reason) } }
+                    li.attention { (icon("pause")) span {
+                        (hold.stack.as_ref().map_or("everything", StackName::as_str)) " held by " (hold.by.as_deref().unwrap_or("the bot"))
+                        @if let Some(until) = hold.until { " until " (moment(until, zone)) } ": " (hold.reason)
+                    } }
                 }
                 @for given in &calendar.overrides {
                     li.attention { (icon("arrow")) span { "override for release " (given.release) " by " (given.by) " until " (moment(given.until, zone)) ": " (given.reason) } }
