@@ -176,9 +176,11 @@ pub fn waits(picture: &Picture, now: Timestamp) -> Vec<WaitLine> {
     if let Some((card, trouble)) = picture.trouble() {
         lines.push(line(None, WaitReason::NotReleasable { candidate: candidate_ref(card), cause: trouble.clone() }));
     }
-    lines.extend(
-        picture.comparison.held.iter().map(|(stack, held)| line(Some(stack.clone()), WaitReason::Held { hold: held.hold.clone() })),
-    );
+    if let Some(locked) = picture.locked.as_ref().filter(|locked| !locked.missing.is_empty()) {
+        let commits = locked.missing.iter().cloned().collect();
+        lines.push(line(None, WaitReason::LockMissing { release: locked.lock.release, commits }));
+    }
+    lines.extend(picture.comparison.held.iter().map(|(stack, held)| line(Some(stack.clone()), held_by(picture, held.hold.clone()))));
     lines.extend(held_in_force(picture, now));
     lines.extend(standing_holds(picture, now));
     lines.extend(on_hosts(picture));
@@ -186,12 +188,16 @@ pub fn waits(picture: &Picture, now: Timestamp) -> Vec<WaitLine> {
     lines
 }
 
+fn held_by(picture: &Picture, hold: Hold) -> WaitReason {
+    WaitReason::Held { home: picture.home_of(&hold), hold }
+}
+
 /// A locked content that is itself held: it failed and there was nothing to go back to.
 fn held_in_force(picture: &Picture, now: Timestamp) -> Vec<WaitLine> {
     let Some(lock) = picture.lock() else { return Vec::new() };
     let held = |(stack, locked): (&StackName, &tidegate_core::lock::LockedStack)| {
         let hold = lock.holds.iter().find(|hold| hold.content.is_some() && hold.stops(stack, &locked.content, now))?;
-        let why = WaitReason::Held { hold: hold.clone() };
+        let why = held_by(picture, hold.clone());
         Some(WaitLine { environment: picture.name.clone(), stack: Some(stack.clone()), hosts: Vec::new(), why })
     };
     lock.stacks.iter().filter_map(held).collect()
@@ -205,7 +211,7 @@ fn standing_holds(picture: &Picture, now: Timestamp) -> Vec<WaitLine> {
         environment: picture.name.clone(),
         stack: hold.stack.clone(),
         hosts: Vec::new(),
-        why: WaitReason::Held { hold },
+        why: held_by(picture, hold),
     };
     picture.holds().into_iter().filter(is_on).map(line).collect()
 }

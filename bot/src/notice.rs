@@ -115,6 +115,15 @@ pub enum News {
         /// How many more.
         more: usize,
     },
+    /// The lock names commits that the config repo does not hold: nobody can tell what it releases.
+    LockMissing {
+        /// Its release.
+        release: ReleaseNumber,
+        /// The commits.
+        commits: Vec<CommitId>,
+        /// Where stacks can go back to.
+        ways_back: Vec<(StackName, ReleaseNumber)>,
+    },
     /// The tip can be used again.
     TipMended {
         /// The commit.

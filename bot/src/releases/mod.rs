@@ -10,7 +10,7 @@ use standing::holds_of;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use tidegate_core::candidate::{Candidate, ChangeKind, Desired, ServiceChange, StackChange};
-use tidegate_core::ids::{ContentId, Digest, EnvironmentName, PersonName, ReleaseNumber, StackName};
+use tidegate_core::ids::{CommitId, ContentId, Digest, EnvironmentName, PersonName, ReleaseNumber, StackName};
 use tidegate_core::lock::{Hold, Lock, LockedStack, ReleaseKind, SCHEMA};
 use tidegate_core::policy::Consent;
 use tidegate_core::repo::{BotIdentity, Person};
@@ -92,8 +92,7 @@ fn locked_stack(inputs: &ReleaseInputs<'_>, name: &StackName, number: ReleaseNum
     let Some(model) = inputs.desired.models.get(name) else { return Err(NotBuilt::Unresolved(name.to_string())) };
     let images = digests_for(inputs, name)?;
     let content = (*model).clone().pinned(&images).content();
-    let holds = inputs.base.map(|lock| lock.holds.as_slice()).unwrap_or_default();
-    if let Some(hold) = holds.iter().find(|hold| hold.stops(name, &content, now)) {
+    if let Some(hold) = inputs.desired.environment.holds_with(inputs.base).find(|hold| hold.stops(name, &content, now)) {
         return Err(NotBuilt::Held(Box::new(hold.clone())));
     }
     Ok(LockedStack { release: number, commit: inputs.consent.subject().commit.clone(), content, images })
@@ -143,6 +142,8 @@ pub struct WayBack<'a> {
     pub by: Option<&'a PersonName>,
     /// Why.
     pub reason: &'a str,
+    /// Where placement and policy are read: the commit of the lock that is left, unless nobody has that.
+    pub commit: &'a CommitId,
     /// Identity of the environment's desired state afterwards.
     pub plan: ContentId,
 }
@@ -150,6 +151,7 @@ pub struct WayBack<'a> {
 /// The lock of a rollback: the one stack as it was, everything else as it is, and a hold on what was left.
 pub fn rollback(way: &WayBack<'_>, now: Timestamp) -> Lock {
     let mut lock = successor(way.base, way.kind, now);
+    lock.commit = way.commit.clone();
     lock.plan = way.plan.clone();
     lock.requested_by = way.by.cloned();
     lock.reason = Some(way.reason.to_owned());

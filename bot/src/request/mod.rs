@@ -13,7 +13,7 @@ pub use outcomes::{
     StackOnHosts,
 };
 pub use refusal::{Refusal, Standing, Trouble};
-pub use standing::{EnvironmentCalendar, FrozenNow, GateRefusal, HeldNow, OverriddenNow, Planned, PlannedState, Unfrozen};
+pub use standing::{EnvironmentCalendar, FrozenNow, GateRefusal, HeldNow, HoldHome, OverriddenNow, Planned, PlannedState, Unfrozen};
 pub use waits::{WaitLine, WaitReason};
 
 use crate::command::{Command, NotUnderstood};

@@ -37,6 +37,16 @@ pub struct Unfrozen {
     pub lock_commit: CommitId,
 }
 
+/// Where a hold stands, which decides who lifts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldHome {
+    /// In the lock: `resume` lifts it.
+    Lock,
+    /// In the environment's file: a commit of people's lifts it.
+    File,
+}
+
 /// A hold that is committed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HeldNow {
@@ -225,5 +235,7 @@ pub enum GateRefusal {
         candidate: CandidateRef,
         /// What holds it.
         hold: Box<Hold>,
+        /// Where that stands.
+        home: HoldHome,
     },
 }

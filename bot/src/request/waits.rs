@@ -1,9 +1,9 @@
 //! What waits, and why.
 
-use super::{CandidateRef, Trouble};
+use super::{CandidateRef, HoldHome, Trouble};
 use jiff::Timestamp;
 use serde::Serialize;
-use tidegate_core::ids::{CommitId, EnvironmentName, HostName, PersonName, StackName};
+use tidegate_core::ids::{CommitId, EnvironmentName, HostName, PersonName, ReleaseNumber, StackName};
 use tidegate_core::lock::Hold;
 use tidegate_core::plan::Waiting;
 use tidegate_core::policy::Tally;
@@ -45,6 +45,8 @@ pub enum WaitReason {
     Held {
         /// The hold.
         hold: Hold,
+        /// Where it stands.
+        home: HoldHome,
     },
     /// The bot cannot make the release.
     NotReleasable {
@@ -65,6 +67,13 @@ pub enum WaitReason {
         /// The first finding.
         finding: String,
     },
+    /// The lock names commits that the config repo does not hold.
+    LockMissing {
+        /// Its release.
+        release: ReleaseNumber,
+        /// The commits.
+        commits: Vec<CommitId>,
+    },
     /// Hosts have not reported since long ago.
     Silent {
         /// The last report; none: never.
@@ -82,6 +91,7 @@ impl WaitReason {
             WaitReason::NotReleasable { .. } => "not_releasable",
             WaitReason::OnHost { waiting } => waiting.code(),
             WaitReason::BrokenTip { .. } => "broken_tip",
+            WaitReason::LockMissing { .. } => "lock_missing",
             WaitReason::Silent { .. } => "silent",
         }
     }
@@ -89,7 +99,7 @@ impl WaitReason {
     /// The next moment at which it may be different by itself.
     pub fn next_moment(&self) -> Option<Timestamp> {
         match self {
-            WaitReason::Held { hold } => hold.until,
+            WaitReason::Held { hold, .. } => hold.until,
             WaitReason::OnHost { waiting } => waiting.next_moment(),
             _ => None,
         }

@@ -52,8 +52,8 @@ impl Room {
             return Outcome::Refused(refusal);
         }
         if let (Ok(_), Some(hold)) = (&may, self.picture.hold_of(&card)) {
-            let (candidate, hold) = (candidate_ref(&card), Box::new(hold.clone()));
-            return Outcome::Refused(Refusal::Gate(GateRefusal::CandidateHeld { candidate, hold }));
+            let (candidate, home, hold) = (candidate_ref(&card), self.picture.home_of(hold), Box::new(hold.clone()));
+            return Outcome::Refused(Refusal::Gate(GateRefusal::CandidateHeld { candidate, hold, home }));
         }
         match may {
             Ok(Counts::New) => {}

@@ -18,7 +18,7 @@ use tidegate_core::ids::{CommitId, ContentId, ReleaseNumber, StackName};
 use tidegate_core::lock::{Lock, ReleaseKind};
 use tidegate_core::policy::Subject;
 use tidegate_core::repo::{self, ApprovalPolicy, Repo};
-use tidegate_git::{CommitInfo, keys::PublicKey, message, verify_commit};
+use tidegate_git::{CommitInfo, GitError, keys::PublicKey, message, verify_commit};
 
 /// Commits listed on a card.
 const COMMITS_LISTED_MAX: usize = 20;
@@ -56,34 +56,43 @@ impl Room {
         };
         self.picture.seen = seen;
         self.picture.locked = locked;
+        self.tell_missing();
         self.reconcile_lock().await?;
         self.offer().await
     }
 
-    /// The lock with what it points to; what is known already is not read again.
+    /// The lock with what it points to; what is known already is not read again, and what was missing only when the branch
+    /// has moved: somebody may have pushed it.
     async fn locked(&mut self, lock: Lock, seen: &Seen) -> Result<Arc<Locked>, Trouble> {
-        if let Some(known) = self.picture.locked.as_ref().filter(|known| known.lock == lock) {
+        let held = self.held_models(&lock, seen).await?;
+        let has_moved = self.picture.seen.head_id() != seen.head_id();
+        let is_same =
+            |known: &&Arc<Locked>| known.lock == lock && known.held.keys().eq(held.keys()) && (known.missing.is_empty() || !has_moved);
+        if let Some(known) = self.picture.locked.as_ref().filter(is_same) {
             return Ok(known.clone());
         }
-        let repo = self.repo_at(&lock.commit).await?;
+        let missing = self.missing(&lock).await?;
+        let repo = if missing.contains(&lock.commit) { None } else { self.repo_at(&lock.commit).await? };
         let tip = seen.tip.as_ref();
         // A released commit that this version of the program cannot read any more must not lock everybody out.
         let settings = repo.as_ref().map(|repo| &repo.settings).or(tip.map(|tip| &tip.repo.settings));
         let settings = settings.cloned().ok_or_else(|| broken_words(seen))?;
         let mut models = BTreeMap::new();
-        for (name, locked) in &lock.stacks {
+        for (name, locked) in lock.stacks.iter().filter(|(_, locked)| !missing.contains(&locked.commit)) {
             if let Some(model) = self.model_at(&locked.commit, name).await? {
                 models.insert(name.clone(), model);
             }
         }
-        let held = self.held_models(&lock).await?;
         let environment = repo.and_then(|repo| repo.environment(&self.picture.name).cloned());
-        Ok(Arc::new(Locked { lock, environment, settings, models, held }))
+        Ok(Arc::new(Locked { lock, environment, settings, models, held, missing }))
     }
 
-    async fn held_models(&mut self, lock: &Lock) -> Result<BTreeMap<ContentId, StackModel>, Trouble> {
+    /// The contents that are held in the lock or by hand, as far as they were ever released.
+    async fn held_models(&mut self, lock: &Lock, seen: &Seen) -> Result<BTreeMap<ContentId, StackModel>, Trouble> {
         let mut held = BTreeMap::new();
-        for hold in &lock.holds {
+        let at_tip = seen.tip.as_ref().and_then(|tip| tip.repo.environment(&self.picture.name));
+        let written = at_tip.into_iter().flat_map(|environment| &environment.holds);
+        for hold in lock.holds.iter().chain(written) {
             let (Some(stack), Some(content)) = (&hold.stack, &hold.content) else { continue };
             let Some(commit) = self.picture.history.content(stack, content).map(|locked| locked.commit.clone()) else { continue };
             if let Some(model) = self.model_at(&commit, stack).await? {
@@ -93,11 +102,14 @@ impl Room {
         Ok(held)
     }
 
-    async fn repo_at(&mut self, commit: &CommitId) -> Result<Option<Arc<Repo>>, Trouble> {
+    pub(super) async fn repo_at(&mut self, commit: &CommitId) -> Result<Option<Arc<Repo>>, Trouble> {
         if let Some(known) = self.look.repos.get(commit) {
             return Ok(known.clone());
         }
-        let files = self.context.mirror.files(commit).await.map_err(|error| git_trouble(&error))?;
+        let files = match self.context.mirror.files(commit).await {
+            Err(GitError::MissingCommit { .. }) => return Ok(None),
+            files => files.map_err(|error| git_trouble(&error))?,
+        };
         let loaded = tokio::task::spawn_blocking(move || repo::load(&files)).await;
         let repo = loaded.map_err(|error| git_trouble(&error))?.repo.map(Arc::new);
         if self.look.repos.len() >= REPOS_MAX {
@@ -113,7 +125,11 @@ impl Room {
         if let Some(known) = self.look.models.get(&key) {
             return Ok(known.clone());
         }
-        let files = self.context.mirror.files(commit).await.map_err(|error| git_trouble(&error))?;
+        let files = match self.context.mirror.files(commit).await {
+            // An old lock may name it: what it had cannot be told. Not remembered, for it may turn up.
+            Err(GitError::MissingCommit { .. }) => return Ok(None),
+            files => files.map_err(|error| git_trouble(&error))?,
+        };
         let (name, wanted) = (self.picture.name.clone(), stack.clone());
         let resolved = tokio::task::spawn_blocking(move || compose::resolve_stack(&files, &name, &wanted).ok()).await;
         let model = resolved.map_err(|error| git_trouble(&error))?;
@@ -230,7 +246,8 @@ impl Room {
         card.kind = lock.kind;
         card.timeline.retain(|entry: &Entry| !matches!(entry.what, Happened::Offered { .. }));
         let id = card.id;
-        if lock.kind == ReleaseKind::Release {
+        let is_readable = self.picture.locked.as_ref().is_none_or(|locked| locked.missing.is_empty());
+        if lock.kind == ReleaseKind::Release && is_readable {
             (card.commits, card.commits_not_listed) = self.commits(before.map(|lock| &lock.commit), &lock.commit).await?;
         }
         self.picture.cards.push(card);
@@ -352,7 +369,12 @@ impl Room {
     async fn commits_of(&mut self, candidate: &Candidate) -> Result<(Vec<CommitLine>, usize), Trouble> {
         let Some(lock) = self.picture.lock().cloned() else { return self.commits(None, &candidate.commit).await };
         let changing = candidate.stacks.keys().filter_map(|stack| lock.stacks.get(stack)).map(|locked| &locked.commit);
-        let since: BTreeSet<CommitId> = changing.chain([&lock.commit]).cloned().collect();
+        let mut since: BTreeSet<CommitId> = changing.chain([&lock.commit]).cloned().collect();
+        let missing = self.picture.locked.as_ref().map(|locked| locked.missing.clone()).unwrap_or_default();
+        since.retain(|commit| !missing.contains(commit));
+        if !missing.is_empty() {
+            since.extend(self.last_readable().await?.map(|(commit, _)| commit));
+        }
         let mut longest = (Vec::new(), 0);
         for commit in since {
             let found = self.commits(Some(&commit), &candidate.commit).await?;

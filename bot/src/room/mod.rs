@@ -7,6 +7,7 @@ mod commit;
 mod decide;
 mod events;
 mod look;
+mod missing;
 mod picture;
 mod remind;
 mod rollback;

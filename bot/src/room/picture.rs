@@ -2,7 +2,7 @@
 
 use crate::card::{Card, Stage};
 use crate::history::{History, Target, WaysBack};
-use crate::request::{ApprovalCounted, CandidateRef, Trouble};
+use crate::request::{ApprovalCounted, CandidateRef, HoldHome, Trouble};
 use crate::store::{HostRow, Store, StoreError};
 use crate::tips::Seen;
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tidegate_core::candidate::Comparison;
 use tidegate_core::compose::StackModel;
-use tidegate_core::ids::{ContentId, EnvironmentName, HostName, PersonName, ReleaseNumber, StackName};
+use tidegate_core::ids::{CommitId, ContentId, EnvironmentName, HostName, PersonName, ReleaseNumber, StackName};
 use tidegate_core::lock::{Hold, Lock, LockedStack};
 use tidegate_core::plan::Waiting;
 use tidegate_core::policy::{self, Rules, Tally};
@@ -50,6 +50,8 @@ pub struct Locked {
     pub models: BTreeMap<StackName, StackModel>,
     /// The held contents, without digests.
     pub held: BTreeMap<ContentId, StackModel>,
+    /// Commits that the lock names and the config repo does not hold: somebody wrote the lock by hand.
+    pub missing: BTreeSet<CommitId>,
 }
 
 impl Picture {
@@ -89,6 +91,12 @@ impl Picture {
     pub fn holds(&self) -> Vec<Hold> {
         let of_lock = || self.lock().map(|lock| lock.holds.clone()).unwrap_or_default();
         self.standing().map_or_else(of_lock, |standing| standing.holds)
+    }
+
+    /// Where a hold stands. One that stands in both is lifted in both.
+    pub fn home_of(&self, hold: &Hold) -> HoldHome {
+        let is_written = self.at_tip().is_some_and(|environment| environment.holds.contains(hold));
+        if is_written { HoldHome::File } else { HoldHome::Lock }
     }
 
     /// What keeps an open card from being released: all its stacks are held.

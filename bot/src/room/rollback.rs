@@ -92,9 +92,15 @@ impl Room {
             Some(model) => models.insert(doing.stack.clone(), model),
             None => models.remove(doing.stack),
         };
-        let plan = locked.environment.as_ref().map_or_else(|| base.plan.clone(), |environment| candidate::plan_of(environment, &models));
+        // A lock by hand may name a commit that nobody has. Placement is read there, so the way back must leave that, too.
+        let readable = if locked.missing.contains(&base.commit) { self.last_readable().await? } else { None };
+        let (commit, environment) = match &readable {
+            Some((commit, environment)) => (commit, Some(environment)),
+            None => (&base.commit, locked.environment.as_ref()),
+        };
+        let plan = environment.map_or_else(|| base.plan.clone(), |environment| candidate::plan_of(environment, &models));
         let by = doing.by.map(|person| &person.name);
-        let way = WayBack { base, stack: doing.stack, target: doing.target, kind: doing.kind, by, reason: doing.reason, plan };
+        let way = WayBack { base, stack: doing.stack, target: doing.target, kind: doing.kind, by, reason: doing.reason, commit, plan };
         let lock = releases::rollback(&way, self.now());
         let change = candidate::content_change(Some(left.release), old.as_ref(), restored.as_ref());
         let told = Told {

@@ -11,7 +11,7 @@ use crate::history::LockRecord;
 use crate::moments::{self, Edge, NoMoment};
 use crate::releases::standing::{self, By, CONTENT_HOLDS_MAX};
 use crate::releases::{self, Told, person_identity, signed_off};
-use crate::request::{FrozenNow, GateRefusal, HeldNow, Outcome, OverriddenNow, Refusal, Resumed, Trouble, Unfrozen};
+use crate::request::{FrozenNow, GateRefusal, HeldNow, HoldHome, Outcome, OverriddenNow, Refusal, Resumed, Trouble, Unfrozen};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
 use tidegate_core::calendar::{Calendar, Gated, State};
@@ -156,7 +156,7 @@ impl Room {
                 && known.until.is_none_or(|end| until.is_some_and(|until| until <= later(end)))
         };
         if let Some(known) = in_force(&self.picture.holds(), now).find(covers) {
-            return Err(Refusal::Gate(GateRefusal::AlreadyHeld { environment, hold: Box::new(known.clone()) }));
+            return Err(self.already_held(known));
         }
         room_for("hold", (lock.holds.iter().filter(|hold| hold.content.is_none()).count(), STANDING_MAX - CONTENT_HOLDS_MAX))?;
         let hold = Hold {
@@ -199,6 +199,14 @@ impl Room {
         Ok(drafted(lock, subject, (person, lifted)))
     }
 
+    fn already_held(&self, known: &Hold) -> Refusal {
+        let (environment, hold) = (self.picture.name.clone(), Box::new(known.clone()));
+        Refusal::Gate(match self.picture.home_of(known) {
+            HoldHome::Lock => GateRefusal::AlreadyHeld { environment, hold },
+            HoldHome::File => GateRefusal::HoldIsWritten { environment, hold },
+        })
+    }
+
     fn not_held(&self, stack: Option<&StackName>) -> Refusal {
         let environment = self.picture.name.clone();
         let holds = self.picture.holds();
@@ -210,9 +218,8 @@ impl Room {
             Some(stack) if held.any(|hold| hold.stack.is_none()) => {
                 let whole = in_force(&holds, self.now()).find(|hold| hold.stack.is_none()).cloned();
                 let held = holds.iter().filter_map(|hold| hold.stack.clone()).collect();
-                whole.map_or(Refusal::NotHeld { environment: Some(environment.clone()), stack: stack.clone(), held }, |hold| {
-                    Refusal::Gate(GateRefusal::AlreadyHeld { environment, hold: Box::new(hold) })
-                })
+                let not_held = Refusal::NotHeld { environment: Some(environment), stack: stack.clone(), held };
+                whole.map_or(not_held, |hold| self.already_held(&hold))
             }
             Some(stack) => {
                 let held = holds.iter().filter_map(|hold| hold.stack.clone()).collect();
@@ -259,7 +266,8 @@ impl Room {
             let reaches = later(known.until) >= until && stacks.iter().all(|stack| known.passes(stack, Some(wish.release), now));
             reaches && !is_outdone(known)
         };
-        if let Some(known) = lock.overrides.iter().find(passes) {
+        let written = self.picture.at_tip().into_iter().flat_map(|environment| &environment.overrides);
+        if let Some(known) = lock.overrides.iter().chain(written).find(passes) {
             let (given, zone) = (Box::new(known.clone()), self.zone());
             return Err(Refusal::Gate(GateRefusal::AlreadyOverridden { environment, given, zone }));
         }

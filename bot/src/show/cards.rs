@@ -15,6 +15,7 @@ use std::sync::Arc;
 use tidegate_core::candidate::StackChange;
 use tidegate_core::events::Outcome;
 use tidegate_core::ids::{HostName, StackName};
+use tidegate_core::lock::Hold;
 use tidegate_core::plan::Waiting;
 use tidegate_core::policy::Tally;
 
@@ -56,12 +57,18 @@ pub fn view_of(picture: &Picture, card: &Card, now: Timestamp) -> view::Card {
     } else {
         Vec::new()
     };
+    let words = match open_hold(picture, card) {
+        Some(hold) => words::held_card(hold, picture.home_of(hold)),
+        // Who reads that hosts take it should not read below that they wait.
+        None if card.stage == Stage::Released && stage == view::Stage::Waiting && !waits.is_empty() => words::RELEASED_WAITS.to_owned(),
+        None => words::stage(card, tally.as_ref(), live),
+    };
     view::Card {
         environment: card.environment.clone(),
         release: card.release,
         kind: card.kind,
         stage,
-        words: words::stage(card, tally.as_ref(), live),
+        words,
         expected: Expected { commit: card.subject.commit.clone(), plan: card.subject.plan.clone() },
         commit: card.subject.commit.clone(),
         requested_by: card.requested_by.as_ref().map(|by| picture.full_name(by)),
@@ -83,6 +90,8 @@ pub fn view_of(picture: &Picture, card: &Card, now: Timestamp) -> view::Card {
 fn stage(picture: &Picture, card: &Card, tally: Option<&Tally>) -> view::Stage {
     match &card.stage {
         Stage::Candidate if card.trouble.is_some() => view::Stage::Error,
+        // Nobody is asked about what could not be released; what was agreed is kept.
+        Stage::Candidate if picture.hold_of(card).is_some() => view::Stage::Waiting,
         Stage::Candidate if tally.is_some_and(|tally| tally.missing() > 0) => view::Stage::NeedsApproval,
         Stage::Candidate => view::Stage::Waiting,
         Stage::Rejected { .. } => view::Stage::Rejected,
@@ -92,6 +101,11 @@ fn stage(picture: &Picture, card: &Card, tally: Option<&Tally>) -> view::Stage {
         Stage::Superseded | Stage::Withdrawn => view::Stage::Superseded,
         Stage::Released => released_stage(picture, card),
     }
+}
+
+/// What holds a card that is offered and has no worse trouble.
+fn open_hold<'a>(picture: &'a Picture, card: &Card) -> Option<&'a Hold> {
+    (card.stage == Stage::Candidate && card.trouble.is_none()).then(|| picture.hold_of(card)).flatten()
 }
 
 fn released_stage(picture: &Picture, card: &Card) -> view::Stage {

@@ -14,6 +14,9 @@ pub const PENDING: &str = "Not begun.";
 /// A host that runs what a release names without having had to do anything for it.
 pub const RUNS_IT: &str = "Runs it.";
 
+/// A release that hosts do not start yet; what they wait for stands below it.
+pub const RELEASED_WAITS: &str = "Released, and waits to start.";
+
 /// Where a card stands, as one sentence. `tally` is for an open card, `live` says that every host has verified it.
 pub fn stage(card: &Card, tally: Option<&Tally>, live: bool) -> String {
     match &card.stage {

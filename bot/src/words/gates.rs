@@ -3,7 +3,7 @@
 use super::{all, count, time, waits};
 use crate::moments::NoMoment;
 use crate::releases::stack_list;
-use crate::request::{EnvironmentCalendar, FrozenNow, GateRefusal, HeldNow, OverriddenNow, Planned, PlannedState, Unfrozen};
+use crate::request::{EnvironmentCalendar, FrozenNow, GateRefusal, HeldNow, HoldHome, OverriddenNow, Planned, PlannedState, Unfrozen};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use tidegate_core::calendar::{FrozenStretch, Gated, Opening};
@@ -104,16 +104,32 @@ pub(super) fn refusal(refusal: &GateRefusal, now: Timestamp) -> String {
         GateRefusal::HoldIsWritten { environment, hold } => {
             format!("{} It is written in environments/{environment}.yaml: remove it there with a commit.", waits::held(hold, now))
         }
-        GateRefusal::CandidateHeld { candidate, hold } => format!(
-            "{} cannot be released now. {} Lift it first: `resume {}`.",
+        GateRefusal::CandidateHeld { candidate, hold, home } => format!(
+            "{} cannot be released now. {} Lift it first: {}",
             waits::capital(&waits::candidate(candidate)),
             waits::held(hold, now),
-            hold.stack.as_ref().map_or_else(|| candidate.environment.to_string(), |stack| format!("{stack} {}", candidate.environment))
+            lift(hold, *home, candidate.environment.as_str())
         ),
         GateRefusal::TooMany { command, max } => {
             format!("There are {max} already, which is the most that are kept. End some before the next `{command}`.")
         }
         other => no_override(other, now),
+    }
+}
+
+/// A card that is offered while a hold stops it.
+pub fn held_card(hold: &Hold, home: HoldHome) -> String {
+    // Without a moment: a card must not differ every minute.
+    let file = if home == HoldHome::File { " It stands in the environment's file." } else { "" };
+    format!("Held {}: {}.{file}", by(hold.by.as_ref()), hold.reason.trim_end_matches('.'))
+}
+
+/// How a hold is lifted.
+fn lift(hold: &Hold, home: HoldHome, environment: &str) -> String {
+    match (home, &hold.stack) {
+        (HoldHome::File, _) => format!("remove it from environments/{environment}.yaml with a commit."),
+        (HoldHome::Lock, Some(stack)) => format!("`resume {stack} {environment}`."),
+        (HoldHome::Lock, None) => format!("`resume {environment}`."),
     }
 }
 

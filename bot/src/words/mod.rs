@@ -13,7 +13,8 @@ mod refusals;
 mod time;
 mod waits;
 
-pub use cards::{PENDING, RUNS_IT, entry, missing, progress, stage, target, who};
+pub use cards::{PENDING, RELEASED_WAITS, RUNS_IT, entry, missing, progress, stage, target, who};
+pub use gates::held_card;
 pub use notices::{notice, tone as notice_tone};
 pub use outcomes::{outcome, tone as outcome_tone};
 pub use refusals::{not_understood, refusal, trouble};

@@ -1,10 +1,10 @@
 //! News, in words.
 
-use super::{could, count, gates, refusals, time, waits};
+use super::{all, could, count, gates, refusals, time, waits};
 use crate::chat::Tone;
 use crate::notice::{FailureNews, LateNews, News, NoWayBack, Notice};
 use tidegate_core::events::Restored;
-use tidegate_core::ids::EnvironmentName;
+use tidegate_core::ids::{EnvironmentName, ReleaseNumber, StackName};
 
 /// Most log lines in a message.
 const LOG_LINES_MAX: usize = 5;
@@ -73,6 +73,11 @@ pub fn notice(notice: &Notice) -> String {
                 indented(findings)
             )
         }
+        News::LockMissing { release, commits, ways_back } => format!(
+            "{place}: {} What runs stays as it is, and nothing of it starts anew.\n{}",
+            waits::lock_missing(*release, commits),
+            ways_on(ways_back, place)
+        ),
         News::TipMended { commit } => format!("The branch can be used again, at {}.", commit.short()),
         News::HostTrouble { host, cause } => format!("{host}: {cause}"),
         News::HostRecovered { host, code } => format!("{host}: {} is over.", code.replace('_', " ")),
@@ -92,6 +97,7 @@ pub fn tone(notice: &Notice) -> Tone {
         | News::HoldReminder { .. }
         | News::CannotRelease { .. }
         | News::BrokenTip { .. }
+        | News::LockMissing { .. }
         | News::HostTrouble { .. } => Tone::Warning,
     }
 }
@@ -105,6 +111,15 @@ fn overran(late: &LateNews, place: &str) -> String {
         time::took(late.overrun_secs.saturating_mul(1000)),
         time::when(late.closed_at)
     )
+}
+
+fn ways_on(ways_back: &[(StackName, ReleaseNumber)], place: &str) -> String {
+    let mend = format!("mend or revert releases/{place}.yaml with a commit");
+    let back: Vec<String> = ways_back.iter().map(|(stack, number)| format!("`rollback {stack} {place} to {number}`")).collect();
+    if back.is_empty() {
+        return format!("The way on: release what the branch holds, or {mend}.");
+    }
+    format!("The way on: {}; or release what the branch holds; or {mend}.", all(&back))
 }
 
 fn indented(lines: &[String]) -> String {

@@ -1,10 +1,11 @@
 //! Why something waits, and who or what can clear it.
 
-use super::{could, count, time};
+use super::{all, could, count, time};
 use crate::releases::stack_list;
-use crate::request::{CandidateRef, WaitReason};
+use crate::request::{CandidateRef, HoldHome, WaitReason};
 use jiff::Timestamp;
 use tidegate_core::calendar::{Decision, State};
+use tidegate_core::ids::{CommitId, ReleaseNumber};
 use tidegate_core::lock::Hold;
 use tidegate_core::plan::Waiting;
 
@@ -71,7 +72,7 @@ pub fn reason(why: &WaitReason, now: Timestamp) -> String {
             format!("{} needs {}.", capital(&candidate(of)), count(tally.missing(), "more approval").replacen("1 more", "one more", 1))
         }
         WaitReason::Rejected { candidate: of, by, reason } => format!("{} was turned down by {by}: {reason}", capital(&candidate(of))),
-        WaitReason::Held { hold } => held(hold, now),
+        WaitReason::Held { hold, .. } => held(hold, now),
         WaitReason::NotReleasable { candidate: of, cause } => {
             format!("{} is agreed and cannot be made: {} It is tried again.", capital(&candidate(of)), super::trouble(cause))
         }
@@ -79,6 +80,7 @@ pub fn reason(why: &WaitReason, now: Timestamp) -> String {
         WaitReason::BrokenTip { commit, finding } => {
             format!("The branch cannot be used at {}: {finding}. Everything stays as it is.", commit.short())
         }
+        WaitReason::LockMissing { release, commits } => lock_missing(*release, commits),
         WaitReason::Silent { heard_at: Some(at) } => format!("It was heard last {}.", time::ago(*at, now)),
         WaitReason::Silent { heard_at: None } => "It was never heard.".to_owned(),
     }
@@ -96,6 +98,14 @@ pub(super) fn held(hold: &Hold, now: Timestamp) -> String {
     format!("{what} is held by {by}, {}: {}.{until}", time::ago(hold.at, now), hold.reason.trim_end_matches('.'))
 }
 
+/// `The lock (release 3) names commit 4f1c0de, which the config repo does not hold.`
+pub(super) fn lock_missing(release: ReleaseNumber, commits: &[CommitId]) -> String {
+    let named: Vec<&str> = commits.iter().map(CommitId::short).collect();
+    let (commits, which) = if named.len() == 1 { ("commit", "which") } else { ("commits", "none of which") };
+    let does = if named.len() == 1 { "does not hold" } else { "holds" };
+    format!("The lock (release {release}) names {commits} {}, {which} the config repo {does}.", all(&named))
+}
+
 /// Who or what can clear it, as one sentence; none: time alone.
 pub fn cleared_by(why: &WaitReason) -> Option<String> {
     Some(match why {
@@ -109,7 +119,8 @@ pub fn cleared_by(why: &WaitReason) -> Option<String> {
         WaitReason::Rejected { candidate, by, .. } => {
             format!("A change of its content, or {by}: approve {}", candidate.environment)
         }
-        WaitReason::Held { hold } => match &hold.stack {
+        WaitReason::Held { home: HoldHome::File, .. } => "A commit that removes it from the environment's file.".to_owned(),
+        WaitReason::Held { hold, home: HoldHome::Lock } => match &hold.stack {
             Some(stack) if hold.content.is_some() => format!("resume {stack}, or a different content."),
             Some(stack) => format!("resume {stack}"),
             None => "resume of the environment, or an override for what is released.".to_owned(),
@@ -117,6 +128,7 @@ pub fn cleared_by(why: &WaitReason) -> Option<String> {
         WaitReason::NotReleasable { .. } => return None,
         WaitReason::OnHost { waiting } => return host_cleared_by(waiting),
         WaitReason::BrokenTip { .. } => "A commit that mends it: run `tidegate validate` before the push.".to_owned(),
+        WaitReason::LockMissing { .. } => "A rollback or a release, or a commit that mends the file in `releases`.".to_owned(),
         WaitReason::Silent { .. } => "Look at the agent on the host: `tidegate doctor`.".to_owned(),
     })
 }

@@ -337,6 +337,49 @@ async fn an_override_that_has_ended_can_be_given_again_and_one_that_was_used_not
 }
 
 #[tokio::test]
+async fn two_overrides_at_once_are_one_and_two_holds_at_once_are_one() {
+    let mut world = frozen_with_release_3().await;
+    let (a, b) = tokio::join!(
+        world.reply("alice", "override production release 3 the fix"),
+        world.reply("bob", "override production release 3 the same fix")
+    );
+    let given = [&a, &b].iter().filter(|reply| matches!(reply.outcome, Outcome::Overridden(_))).count();
+    let known = [&a, &b].iter().filter(|reply| refused(reply) && matches!(gate(reply), GateRefusal::AlreadyOverridden { .. })).count();
+    assert_eq!((given, known), (1, 1), "{} / {}", a.words, b.words);
+    let lock = world.lock("production").unwrap();
+    assert_eq!((lock.overrides.len(), lock.release.0), (1, 4), "one commit");
+    let (a, b) = tokio::join!(world.reply("carol", "hold shop production slow"), world.reply("greta", "hold shop production odd"));
+    let held = [&a, &b].iter().filter(|reply| matches!(reply.outcome, Outcome::Held(_))).count();
+    let known = [&a, &b].iter().filter(|reply| refused(reply) && matches!(gate(reply), GateRefusal::AlreadyHeld { .. })).count();
+    assert_eq!((held, known), (1, 1), "{} / {}", a.words, b.words);
+    let lock = world.lock("production").unwrap();
+    assert_eq!((lock.holds.len(), lock.release.0), (1, 5));
+    // Of the stack and of the environment: both say something new.
+    let words = world.say("bob", "hold production the network").await;
+    assert!(words.starts_with("Everything in production is held"), "{words}");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn neither_a_guest_nor_ci_nor_a_stranger_overrides() {
+    let mut world = frozen_with_release_3().await;
+    let before = world.subjects().await.len();
+    // CI commits in the repo; it is a person there, without a place to speak from.
+    world.add_silent_person("ci").await;
+    world.settled().await;
+    let line = "override production release 3 the pipeline is green";
+    let reply = world.reply("greta", line).await;
+    assert!(matches!(reply.outcome, Outcome::Refused(Refusal::MayNot { .. })), "{}", reply.words);
+    for user in ["ci", "mallory", ""] {
+        let reply = world.reply(user, line).await;
+        assert!(matches!(reply.outcome, Outcome::Refused(Refusal::UnknownPerson { .. })), "{user}: {}", reply.words);
+    }
+    assert!(world.lock("production").unwrap().overrides.is_empty());
+    assert_eq!(world.subjects().await.len(), before + 1, "the person's own commit alone");
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn no_override_for_what_nothing_stops_or_what_failed() {
     let mut world = World::new(Plan::default()).await;
     world.say("alice", "approve production").await;

@@ -416,6 +416,13 @@ impl World {
         self.push(name, "let me in", &[("tidegate.yaml", &text)]).await;
     }
 
+    /// Somebody without a place to speak from, such as a pipeline.
+    pub async fn add_silent_person(&self, name: &str) {
+        let line = format!("  {name}: {{ name: {name}, email: {name}@example.org, roles: [engineer] }}\n");
+        let text = settings(&self.bot_key).replace("people:\n", &format!("people:\n{line}"));
+        self.push("alice", "add a pipeline", &[("tidegate.yaml", &text)]).await;
+    }
+
     /// The store's file as it is now.
     pub async fn copy_store(&self) -> PathBuf {
         let copy = self.folder.path().join("bot.db.copy");

@@ -87,6 +87,7 @@ pub fn messages(notice: &Notice, known: &Known<'_>) -> Vec<Addressed> {
         News::Overran(late) => (Mentions::default(), late.release),
         News::HoldReminder { .. } => (Mentions { users: owner(notice, picture.map(Arc::as_ref)), ..Mentions::default() }, None),
         News::CannotRelease { candidate, .. } => (Mentions::default(), Some(candidate.release)),
+        News::LockMissing { .. } => (Mentions { roles: any_on_call.into_iter().collect(), ..Mentions::default() }, None),
         News::BrokenTip { .. } | News::TipMended { .. } | News::HostTrouble { .. } | News::HostRecovered { .. } => {
             (Mentions::default(), None)
         }

@@ -3,8 +3,7 @@
 use super::content::service_changes;
 use super::identity::plan_after;
 use super::{Candidate, ChangeKind, Comparison, Desired, HeldChange, PlacementChange, PolicyChange, Released, StackChange};
-use crate::compose::StackModel;
-use crate::ids::StackName;
+use crate::ids::{ContentId, StackName};
 use crate::lock::Hold;
 use crate::repo::ApprovalPolicy;
 use jiff::Timestamp;
@@ -20,7 +19,7 @@ pub fn compare(desired: &Desired<'_>, released: Option<&Released<'_>>, now: Time
     let mut held = BTreeMap::new();
     let mut everything_waits = false;
     for (stack, change) in changes(desired, released) {
-        match stopping(stack, desired.models.get(stack).copied(), released, now) {
+        match stopping(stack, desired, released, now) {
             Some(hold) if hold.content.is_none() => {
                 // Placement is read at one commit for all stacks, so a stop on this one stops the commit.
                 everything_waits |= change.placement.is_some() || change.kind == ChangeKind::Removed;
@@ -87,11 +86,13 @@ fn policy_change(desired: &Desired<'_>, released: Option<&Released<'_>>) -> Opti
     (from != to).then(|| PolicyChange { from: from.clone(), to: to.clone() })
 }
 
-/// The hold that stops this stack's change, if any: one on everything first, else one on exactly this content.
-fn stopping(stack: &StackName, new: Option<&StackModel>, released: Option<&Released<'_>>, now: Timestamp) -> Option<Hold> {
-    let released = released?;
+/// The hold that stops this stack's change, if any, of the lock or of the environment's file at the tip: one on everything
+/// first, else one on exactly this content.
+fn stopping(stack: &StackName, desired: &Desired<'_>, released: Option<&Released<'_>>, now: Timestamp) -> Option<Hold> {
+    let new = desired.models.get(stack).copied();
     let applies = |hold: &&Hold| hold.stack.as_ref().is_none_or(|held| held == stack) && hold.until.is_none_or(|until| now < until);
-    let holds = || released.lock.holds.iter().filter(applies);
-    let is_new = |hold: &&Hold| hold.content.as_ref().is_some_and(|content| new.is_some() && released.held.get(content) == new);
+    let holds = || desired.environment.holds_with(released.map(|released| released.lock)).filter(applies);
+    let known = |content: &ContentId| released.and_then(|released| released.held.get(content));
+    let is_new = |hold: &&Hold| hold.content.as_ref().is_some_and(|content| new.is_some() && known(content) == new);
     holds().find(|hold| hold.content.is_none()).or_else(|| holds().find(is_new)).cloned()
 }

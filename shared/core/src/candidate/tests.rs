@@ -172,6 +172,26 @@ fn a_stop_on_the_environment_holds_everything_and_ends_by_itself() {
 }
 
 #[test]
+fn a_hold_in_the_environments_file_stops_like_one_in_the_lock() {
+    let (old, new, tip) = (models(&[("shop", "1")]), models(&[("shop", "2")]), commit('b'));
+    let (lock, before) = (lock(&[("shop", "1")], Vec::new()), environment(ON_WEB, ApprovalPolicy::None));
+    let bad = bad_content("shop", "2");
+    let contents = BTreeMap::from([(bad.clone(), model("shop", "2"))]);
+    let over = Hold { until: Some(now()), ..hold(None, None) };
+    for (written, stops) in [(hold(Some("shop"), None), true), (hold(None, None), true), (hold(None, Some(bad)), true), (over, false)] {
+        let after = Environment { holds: vec![written.clone()], ..environment(ON_WEB, ApprovalPolicy::None) };
+        let desired = Desired { commit: &tip, environment: &after, models: new.iter().collect() };
+        let released = Released { lock: &lock, environment: Some(&before), models: &old, held: &contents };
+        let compared = compare(&desired, Some(&released), now());
+        assert_eq!(compared.candidate.is_none(), stops, "{written:?}");
+        assert_eq!(compared.held.get(&stack("shop")).map(|held| &held.hold), stops.then_some(&written));
+        // Before the first release there is no lock that could hold anything, and the file does.
+        let first = compare(&desired, None, now()).candidate;
+        assert_eq!(first.is_none(), stops && written.content.is_none(), "{written:?}");
+    }
+}
+
+#[test]
 fn a_stopped_stack_that_would_move_stops_the_commit() {
     let both: &[(&str, &str)] = &[("blog", "web"), ("shop", "web")];
     let case = Case {

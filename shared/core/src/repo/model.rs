@@ -109,9 +109,14 @@ impl Environment {
         let place = format!("releases/{}.yaml", self.name).parse().ok().map(Place::file);
         let freezes = lock.into_iter().flat_map(|lock| &lock.freezes).map(|freeze| freeze.added(place.clone()));
         let calendar = self.calendar.with_freezes(freezes);
-        let holds = lock.into_iter().flat_map(|lock| &lock.holds).chain(&self.holds).cloned().collect();
+        let holds = self.holds_with(lock).cloned().collect();
         let overrides = lock.into_iter().flat_map(|lock| &lock.overrides).chain(&self.overrides).cloned().collect();
         Standing { calendar, holds, overrides }
+    }
+
+    /// The stops of the lock and, after them, those that people wrote into the environment's file.
+    pub fn holds_with<'a>(&'a self, lock: Option<&'a Lock>) -> impl Iterator<Item = &'a Hold> + Clone {
+        lock.into_iter().flat_map(|lock| &lock.holds).chain(&self.holds)
     }
 }
 
