@@ -137,7 +137,8 @@ impl Parts<'_> {
         let (watcher, waker, seen) = Watcher::new(watched, settings.poll_interval);
         let (changed, outbox, metrics) = (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(Metrics::default()));
         let runbooks = mirror.clone();
-        let (registry, clock) = (Registry::new(settings.insecure_registries.clone()), Clock::default());
+        let (registry, clock) =
+            (Registry::new(settings.insecure_registries.clone(), settings.registry_credentials.clone()), Clock::default());
         let context = Arc::new(Context {
             mirror,
             key,

@@ -33,7 +33,7 @@ const fn setting(key: &'static str, default: Option<&'static str>, about: &'stat
 }
 
 /// Every setting.
-pub const TABLE: [Setting; 17] = [
+pub const TABLE: [Setting; 18] = [
     setting("state_dir", Some("/var/lib/tidegate-bot"), "Where the bot keeps its mirror and its small database. It never needs a backup."),
     setting("listen", Some("127.0.0.1:9190"), "Address of the page, of the intake of events, of health and metrics."),
     setting(
@@ -54,6 +54,11 @@ pub const TABLE: [Setting; 17] = [
     setting("repo.ssh_key", None, "Path of the private key for `ssh://`."),
     setting("repo.ssh_host_key", None, "The server's public key (`ssh-ed25519 AAAA…`); needed with `ssh://`."),
     setting("repo.token_file", None, "Path of a file with the token for `https://`."),
+    setting(
+        "registry_credentials",
+        None,
+        "Path of a file with the logins of private registries, in the form of docker's `config.json` (`auths`). Read anew at each question.",
+    ),
     setting(
         "registry.insecure",
         Some(""),
@@ -94,6 +99,8 @@ pub struct Settings {
     pub remote: RemoteSettings,
     /// Registries spoken to over plain HTTP.
     pub insecure_registries: Vec<String>,
+    /// Logins of private registries.
+    pub registry_credentials: Option<PathBuf>,
     /// The chat console.
     pub local: crate::show::Console,
     /// Discord; none: the bot does not speak there.
@@ -259,6 +266,7 @@ impl Values {
             _ => Err(format!("`{text}` is neither true nor false")),
         });
         let discord = self.discord();
+        let registry_credentials = self.checked("registry_credentials", absolute);
         let page_hosts = list(&self.text("page_hosts").unwrap_or_default());
         let insecure_registries = list(&self.text("registry.insecure").unwrap_or_default());
         let (state_dir, listen) = (state_dir?, listen?);
@@ -270,6 +278,7 @@ impl Values {
             stop_deadline: stop_deadline?,
             remote: remote?,
             insecure_registries,
+            registry_credentials,
             local: local?,
             discord: discord?,
             state_dir,

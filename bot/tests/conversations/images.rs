@@ -6,6 +6,9 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use base64::Engine as _;
+use oci_client::client::{Client, ClientConfig, ClientProtocol, Config, ImageLayer};
+use oci_client::secrets::RegistryAuth;
 use std::sync::{Arc, Mutex};
 use tidegate_bot::request::{Outcome, Refusal, Trouble};
 use tidegate_core::ids::ContentId;
@@ -85,5 +88,92 @@ async fn an_approval_is_kept_while_the_registry_is_away_and_the_release_follows_
     assert_eq!(lock.approvals[0].by.as_str(), "alice");
     assert_eq!(world.log().await.iter().find(|commit| commit.subject().starts_with("production:")).unwrap().author.name(), "Alice Example");
     server.abort();
+    world.stop().await;
+}
+
+/// `tide` with the password `correct horse`.
+const HTPASSWD: &str = "tide:$2b$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2\n";
+
+/// A real registry with basic auth.
+struct Private {
+    child: std::process::Child,
+    address: String,
+}
+
+impl Drop for Private {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+impl Private {
+    async fn start(folder: &std::path::Path) -> Private {
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        std::fs::write(folder.join("htpasswd"), HTPASSWD).unwrap();
+        let settings = format!(
+            "version: 0.1\nlog: {{ level: error }}\nstorage: {{ filesystem: {{ rootdirectory: {0}/data }} }}\nhttp: {{ addr: '{address}' }}\n\
+             auth: {{ htpasswd: {{ realm: tests, path: {0}/htpasswd }} }}\n",
+            folder.display()
+        );
+        std::fs::write(folder.join("registry.yml"), settings).unwrap();
+        let mut command = std::process::Command::new("docker-registry");
+        command.arg("serve").arg(folder.join("registry.yml")).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        let private = Private { child: command.spawn().expect("docker-registry is in Debian's package of that name"), address };
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while tokio::net::TcpStream::connect(&private.address).await.is_err() {
+            assert!(std::time::Instant::now() < deadline, "the registry does not answer");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        private
+    }
+
+    /// Puts an image there that nobody sees without the login.
+    async fn push(&self) {
+        let config = ClientConfig { protocol: ClientProtocol::Http, ..ClientConfig::default() };
+        let reference: oci_client::Reference = format!("{}/private/web:1", self.address).parse().unwrap();
+        let layer = ImageLayer::new(b"a layer".to_vec(), "application/vnd.oci.image.layer.v1.tar".into(), None);
+        let auth = RegistryAuth::Basic("tide".into(), "correct horse".into());
+        let pushed = Client::new(config).push(&reference, &[layer], Config::oci_v1(b"{}".to_vec(), None), &auth, None).await;
+        pushed.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn tags_of_private_images_are_locked_with_the_login_of_the_file_and_a_wrong_one_is_told_without_it() {
+    let mut world = World::new(Plan::default()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let private = Private::start(folder.path()).await;
+    private.push().await;
+    let file = world.logins();
+    let write = |login: &str| {
+        let auth = base64::prelude::BASE64_STANDARD.encode(login);
+        std::fs::write(&file, format!(r#"{{"auths":{{"http://{}":{{"auth":"{auth}"}}}}}}"#, private.address)).unwrap();
+    };
+    let image = format!("{}/private/web:1", private.address);
+    let text = format!("services:\n  web:\n    image: {image}\n");
+    world.push("bob", "a private image", &[("stacks/shop/compose.yaml", &text)]).await;
+    let is_there = |picture: &tidegate_bot::room::Picture| {
+        picture.open_card().is_some_and(|card| card.commits.iter().any(|commit| commit.subject == "a private image"))
+    };
+    world.until("the candidate is the new one", || is_there(&world.picture("production"))).await;
+    let refused = async |part: &str| {
+        let reply = world.reply("alice", &world.approve("production")).await;
+        assert!(reply.words.contains(part) && reply.words.contains(&file.display().to_string()), "{part}: {}", reply.words);
+        let all = format!("{:?} {}", reply, world.say("bob", "why production").await);
+        assert!(!all.contains("horse") && !all.contains(&base64::prelude::BASE64_STANDARD.encode("tide:wrong horse")), "{all}");
+    };
+    refused(&format!("has no login for {}", private.address)).await;
+    std::fs::write(&file, "horse").unwrap();
+    refused("not in the form of docker's config.json").await;
+    std::fs::remove_file(&file).unwrap();
+    refused("cannot be read").await;
+    write("tide:wrong horse");
+    refused("it refuses the login in").await;
+    // Mended on the host: it is released without a restart, and nobody has to approve again.
+    write("tide:correct horse");
+    let released = world.reply("alice", &world.approve("production")).await;
+    assert!(matches!(released.outcome, Outcome::Released(_)), "{}", released.words);
+    assert!(world.lock("production").unwrap().stacks["shop"].images.contains_key(&image));
     world.stop().await;
 }

@@ -110,6 +110,11 @@ impl World {
         World { folder, people, keys, bot_key, sequence: 1.into(), rewritten: false, poll: plan.poll, clock: Clock::default(), bot: None }
     }
 
+    /// The file with logins of private registries.
+    pub fn logins(&self) -> PathBuf {
+        self.folder.path().join("registries.json")
+    }
+
     fn state(&self) -> PathBuf {
         self.folder.path().join("state")
     }
@@ -117,6 +122,9 @@ impl World {
     /// Starts the bot on what it left behind.
     pub async fn start(&mut self) {
         std::fs::create_dir_all(self.state()).unwrap();
+        if !self.logins().exists() {
+            std::fs::write(self.logins(), "{}").unwrap();
+        }
         let remote = RemoteSettings::new(self.folder.path().join("repo.git").display().to_string(), "main");
         let mirror = Mirror::open(&self.state().join("mirror.git"), remote).await.unwrap();
         let (store, writer) = Store::open(&self.state().join("bot.db")).unwrap();
@@ -127,7 +135,7 @@ impl World {
             mirror,
             key: self.bot_key.clone(),
             store: store.clone(),
-            registry: Registry::new(Vec::new()),
+            registry: Registry::new(Vec::new(), Some(self.logins())),
             waker: waker.clone(),
             changed: changed.clone(),
             clock: self.clock.clone(),

@@ -13,6 +13,7 @@ pub mod findings;
 pub mod ids;
 mod keys;
 pub mod lock;
+pub mod logins;
 pub mod observed;
 pub mod offers;
 pub mod plan;

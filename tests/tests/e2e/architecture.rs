@@ -11,7 +11,7 @@ const CORE_LAYERS: &[&[&str]] = &[
     &["files"],
     &["findings"],
     &["yaml"],
-    &["keys"],
+    &["keys", "logins"],
     &["calendar", "compose"],
     &["observed", "lock", "trust"],
     &["repo", "desired"],
