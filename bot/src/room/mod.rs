@@ -288,6 +288,10 @@ impl Room {
 
     async fn try_turn(&mut self) -> Result<(), Trouble> {
         self.look().await?;
+        if !self.save.notices.is_empty() {
+            // Shown before it is told: who reads the news and answers at once must not meet the state of before.
+            self.show();
+        }
         self.keep().await?;
         self.take_events().await?;
         self.remind();
