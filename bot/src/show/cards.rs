@@ -57,10 +57,13 @@ pub fn view_of(picture: &Picture, card: &Card, now: Timestamp) -> view::Card {
     } else {
         Vec::new()
     };
+    let says_a_host = |wait: &view::WaitView| !wait.hosts.is_empty();
     let words = match open_hold(picture, card) {
         Some(hold) => words::held_card(hold, picture.home_of(hold)),
         // Who reads that hosts take it should not read below that they wait.
-        None if card.stage == Stage::Released && stage == view::Stage::Waiting && !waits.is_empty() => words::RELEASED_WAITS.to_owned(),
+        None if card.stage == Stage::Released && stage == view::Stage::Waiting && waits.iter().any(says_a_host) => {
+            words::RELEASED_WAITS.to_owned()
+        }
         None => words::stage(card, tally.as_ref(), live),
     };
     view::Card {
