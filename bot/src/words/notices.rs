@@ -73,11 +73,7 @@ pub fn notice(notice: &Notice) -> String {
                 indented(findings)
             )
         }
-        News::LockMissing { release, commits, ways_back } => format!(
-            "{place}: {} What runs stays as it is, and nothing of it starts anew.\n{}",
-            waits::lock_missing(*release, commits),
-            ways_on(ways_back, place)
-        ),
+        News::LockMissing { release, commits, ways_back } => lock_missing(&waits::lock_missing(*release, commits), ways_back, place),
         News::TipMended { commit } => format!("The branch can be used again, at {}.", commit.short()),
         News::HostTrouble { host, cause } => format!("{host}: {cause}"),
         News::HostRecovered { host, code } => format!("{host}: {} is over.", code.replace('_', " ")),
@@ -111,6 +107,10 @@ fn overran(late: &LateNews, place: &str) -> String {
         time::took(late.overrun_secs.saturating_mul(1000)),
         time::when(late.closed_at)
     )
+}
+
+fn lock_missing(what: &str, ways_back: &[(StackName, ReleaseNumber)], place: &str) -> String {
+    format!("{place}: {what} What runs stays as it is, and nothing of it starts anew.\n{}", ways_on(ways_back, place))
 }
 
 fn ways_on(ways_back: &[(StackName, ReleaseNumber)], place: &str) -> String {
