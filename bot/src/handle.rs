@@ -78,16 +78,22 @@ impl Handler {
     }
 
     async fn outcome(&self, request: &Request) -> (Outcome, Option<PersonName>) {
-        let (command, expected) = match &request.ask {
+        let (command, expected, shown) = match &request.ask {
             Ask::Line(line) => match command::parse(line, &self.vocabulary()) {
-                Ok(command) => (command, None),
+                Ok(command) => (command, None, None),
                 Err(error) => return (Outcome::NotUnderstood(error), None),
             },
-            Ask::Command { command, expected } => (command.clone(), expected.clone()),
+            Ask::Command { command, expected } => (command.clone(), expected.clone(), None),
+            Ask::Confirmed { command, shown } => (command.clone(), None, Some(shown.clone())),
         };
         match self.route(command, expected) {
             Ok(Route::Answer(outcome)) => (outcome, None),
-            Ok(Route::Order(environment, what)) => self.order(request, &environment, what).await,
+            Ok(Route::Order(environment, mut what)) => {
+                if let What::Rollback { from, .. } = &mut what {
+                    *from = shown;
+                }
+                self.order(request, &environment, what).await
+            }
             Err(refusal) => (Outcome::Refused(refusal), None),
         }
     }
@@ -124,7 +130,7 @@ impl Handler {
                 Route::Order(deciding(&pictures, environment, "reject")?, What::Reject { meant: meant(candidate), reason })
             }
             Command::Rollback { stack, environment, to, reason } => {
-                Route::Order(running(&pictures, environment, &stack)?, What::Rollback { stack, to, reason })
+                Route::Order(running(&pictures, environment, &stack)?, What::Rollback { stack, from: None, to, reason })
             }
             Command::Hold { stack, environment, until, reason } => {
                 Route::Order(placed(&pictures, environment, stack.as_ref(), "hold")?, What::Hold { stack, until, reason })
@@ -173,7 +179,7 @@ impl Handler {
     fn words_of(&self, ask: &Ask) -> String {
         match ask {
             Ask::Line(line) => tidegate_git::message::one_line(line, command::LINE_MAX_CHARS),
-            Ask::Command { command, .. } => command.to_string(),
+            Ask::Command { command, .. } | Ask::Confirmed { command, .. } => command.to_string(),
         }
     }
 

@@ -19,7 +19,8 @@ pub use waits::{WaitLine, WaitReason};
 use crate::command::{Command, NotUnderstood};
 use crate::people::Actor;
 use serde::Serialize;
-use tidegate_core::ids::PersonName;
+use tidegate_core::ids::{ContentId, PersonName, ReleaseNumber};
+use tidegate_core::lock::LockedStack;
 use tidegate_core::policy::Subject;
 
 /// A person asks for something.
@@ -43,6 +44,29 @@ pub enum Ask {
         /// The button means exactly this; refused when it is not this any more.
         expected: Option<Subject>,
     },
+    /// A confirmed way back: it undoes what the person was shown, and nothing else.
+    Confirmed {
+        /// What.
+        command: Command,
+        /// What ran by right when it was asked.
+        shown: Shown,
+    },
+}
+
+/// What a person was shown as current, for a command that undoes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// The release.
+    pub release: ReleaseNumber,
+    /// Its content; none: only the number was kept.
+    pub content: Option<ContentId>,
+}
+
+impl Shown {
+    /// Is this what was shown?
+    pub fn is(&self, locked: &LockedStack) -> bool {
+        self.release == locked.release && self.content.as_ref().is_none_or(|content| *content == locked.content)
+    }
 }
 
 /// The answer to a request.

@@ -97,6 +97,17 @@ pub enum Refusal {
         /// What there is.
         known: BTreeSet<StackName>,
     },
+    /// Something else is current than what was shown to who confirmed.
+    MovedOn {
+        /// Which stack.
+        stack: StackName,
+        /// Where.
+        environment: EnvironmentName,
+        /// What was shown.
+        shown: ReleaseNumber,
+        /// What is current; none: nothing.
+        current: Option<ReleaseNumber>,
+    },
     /// The environment has no release yet.
     NoRelease {
         /// Where.

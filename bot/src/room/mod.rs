@@ -22,7 +22,7 @@ use crate::command::when::{End, Moment};
 use crate::notice::{News, Notice};
 use crate::people::{self, Actor};
 use crate::registry::Registry;
-use crate::request::{Outcome, Refusal, Standing, Trouble};
+use crate::request::{Outcome, Refusal, Shown, Standing, Trouble};
 use crate::store::{Activity, Save, Store, StoreError};
 use crate::tips::{Seen, Waker, chain};
 use crate::words;
@@ -97,6 +97,8 @@ pub enum What {
     Rollback {
         /// Which stack.
         stack: StackName,
+        /// From what the person was shown; none: from whatever is current.
+        from: Option<Shown>,
         /// Where; none: the last verified release.
         to: Option<ReleaseNumber>,
         /// Why.
@@ -345,8 +347,8 @@ impl Room {
         match &order.what {
             What::Approve(meant) => self.approve(&asked, meant).await,
             What::Reject { meant, reason } => self.reject(&asked, meant, reason).await,
-            What::Rollback { stack, to, reason } => {
-                self.roll_back(person, &rollback::Wish { stack, to: *to, reason: reason.as_deref() }).await
+            What::Rollback { stack, from, to, reason } => {
+                self.roll_back(person, &rollback::Wish { stack, from: from.as_ref(), to: *to, reason: reason.as_deref() }).await
             }
             What::Hold { stack, until, reason } => {
                 self.hold(person, &standing::HoldWish { stack: stack.as_ref(), until: until.as_ref(), reason }).await

@@ -5,7 +5,7 @@ use super::{Room, store_trouble};
 use crate::history::LockRecord;
 use crate::notice::News;
 use crate::releases::{self, Told, WayBack, person_identity, signed_off};
-use crate::request::{Outcome, Refusal, RolledBack, Trouble};
+use crate::request::{Outcome, Refusal, RolledBack, Shown, Trouble};
 use std::collections::BTreeMap;
 use tidegate_core::candidate::{self, StackChange};
 use tidegate_core::events::ReleaseOf;
@@ -19,6 +19,8 @@ const NO_REASON: &str = "no reason given";
 /// What a person asks for.
 pub(super) struct Wish<'a> {
     pub(super) stack: &'a StackName,
+    /// What the person was shown as current.
+    pub(super) from: Option<&'a Shown>,
     pub(super) to: Option<ReleaseNumber>,
     pub(super) reason: Option<&'a str>,
 }
@@ -39,6 +41,9 @@ impl Room {
     pub(super) async fn roll_back(&mut self, person: &Person, wish: &Wish<'_>) -> Outcome {
         let reason = wish.reason.unwrap_or(NO_REASON);
         for _ in 0..TRIES_MAX {
+            if let Some(refusal) = self.moved_on(wish) {
+                return Outcome::Refused(refusal);
+            }
             let target = match self.choose_target(wish) {
                 Ok(target) => target,
                 Err(refusal) => return Outcome::Refused(refusal),
@@ -73,6 +78,19 @@ impl Room {
             lock_commit: record.commit.clone(),
             change,
         })
+    }
+
+    /// Looked at here, where nothing else can change the lock between the look and the commit.
+    fn moved_on(&self, wish: &Wish<'_>) -> Option<Refusal> {
+        let shown = wish.from?;
+        let current = self.picture.lock().and_then(|lock| lock.stacks.get(wish.stack));
+        let moved = Refusal::MovedOn {
+            stack: wish.stack.clone(),
+            environment: self.picture.name.clone(),
+            shown: shown.release,
+            current: current.map(|locked| locked.release),
+        };
+        (!current.is_some_and(|locked| shown.is(locked))).then_some(moved)
     }
 
     fn choose_target(&self, wish: &Wish<'_>) -> Result<LockedStack, Refusal> {

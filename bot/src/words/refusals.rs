@@ -60,6 +60,10 @@ pub fn refusal(refusal: &Refusal, now: Timestamp) -> String {
             let known = if known.is_empty() { "No stack is released yet.".to_owned() } else { format!("There is {}.", all(known)) };
             format!("No release holds a stack `{stack}`{place}. {known}")
         }
+        Refusal::MovedOn { stack, environment, shown, current } => {
+            let now = current.map_or_else(|| "none".to_owned(), |number| number.to_string());
+            super::discord::moved_on(stack.as_str(), environment.as_str(), &shown.to_string(), &now)
+        }
         Refusal::NoRelease { environment } => format!(
             "{environment} has no release yet: its agents follow the branch. Set `approvals:` in environments/{environment}.yaml (`none` is enough) and every change becomes a release that can be rolled back; until then, revert the commit in git."
         ),

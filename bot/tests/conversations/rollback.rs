@@ -1,7 +1,8 @@
 //! Going back: what is a target, what is held, how it comes back.
 
 use crate::world::{Plan, World, refused};
-use tidegate_bot::request::{Outcome, Refusal};
+use tidegate_bot::command::Command;
+use tidegate_bot::request::{Ask, Outcome, Refusal, Shown};
 use tidegate_core::events::{Event, LocalRollback};
 use tidegate_core::lock::ReleaseKind;
 use tidegate_git::message;
@@ -32,6 +33,36 @@ async fn a_rollback_is_a_commit_and_a_hold_and_the_same_content_does_not_come_ba
     assert!(why.contains("Release 2 of shop is held by carol") && why.contains("resume shop"), "{why}");
     world.merge("bob", "3").await;
     world.until_told("Needs approval: release 4 (shop) for production").await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_confirmed_rollback_undoes_what_was_shown_and_nothing_else() {
+    let mut world = World::new(Plan::default()).await;
+    world.release_verified("production", "1").await;
+    world.merge("bob", "2").await;
+    world.release_verified("production", "2").await;
+    let shown = world.lock("production").unwrap().stacks["shop"].clone();
+    let confirmed = |shown: Shown| Ask::Confirmed {
+        command: Command::Rollback {
+            stack: "shop".parse().unwrap(),
+            environment: Some("production".parse().unwrap()),
+            to: Some(tidegate_core::ids::ReleaseNumber(1)),
+            reason: None,
+        },
+        shown,
+    };
+    let older = Shown { release: tidegate_core::ids::ReleaseNumber(1), content: None };
+    let other = Shown { release: shown.release, content: Some("f".repeat(64).parse().unwrap()) };
+    for wrong in [older, other] {
+        let reply = world.ask("carol", confirmed(wrong)).await;
+        assert!(matches!(&reply.outcome, Outcome::Refused(Refusal::MovedOn { .. })), "{}", reply.words);
+        assert!(reply.words.contains("at release 2 now"), "{}", reply.words);
+        assert_eq!(world.lock("production").unwrap().release.0, 2, "nothing was done");
+    }
+    let right = Shown { release: shown.release, content: Some(shown.content) };
+    let reply = world.ask("carol", confirmed(right)).await;
+    assert!(matches!(&reply.outcome, Outcome::RolledBack(_)), "{}", reply.words);
     world.stop().await;
 }
 

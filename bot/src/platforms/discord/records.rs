@@ -7,7 +7,7 @@ use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use tidegate_core::ids::{EnvironmentName, ReleaseNumber, StackName};
+use tidegate_core::ids::{ContentId, EnvironmentName, ReleaseNumber, StackName};
 use tidegate_core::policy::Subject;
 
 /// Records kept; the oldest go first.
@@ -51,6 +51,9 @@ pub enum Act {
         stack: StackName,
         /// What the person was shown as current.
         from: ReleaseNumber,
+        /// The content of it.
+        #[serde(default)]
+        content: Option<ContentId>,
         /// Where to.
         to: ReleaseNumber,
         /// Why.
@@ -164,6 +167,17 @@ impl Records {
         Ok(true)
     }
 
+    /// Gives back what was used up for something that was then not done.
+    pub async fn give_back(&self, name: &str) -> Result<(), StoreError> {
+        let record = {
+            let mut inner = self.inner();
+            let Some(record) = inner.records.get_mut(name) else { return Ok(()) };
+            record.used = false;
+            record.clone()
+        };
+        self.store.keep(SPACE, name, &Row { key: None, record }).await
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -227,6 +241,9 @@ mod tests {
         let name = records.once(record(Act::Cancel)).await.unwrap();
         assert!(records.use_up(&name).await.unwrap());
         assert!(!records.use_up(&name).await.unwrap());
+        records.give_back(&name).await.unwrap();
+        let records = Records::open(store.clone()).await.unwrap();
+        assert!(records.use_up(&name).await.unwrap(), "what was not done may be tried again, after a restart too");
         assert!(!Records::open(store).await.unwrap().use_up(&name).await.unwrap());
     }
 }

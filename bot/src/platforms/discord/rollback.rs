@@ -16,7 +16,7 @@ use crate::words::{
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
 use tidegate_core::compose::Condition;
-use tidegate_core::ids::{EnvironmentName, ReleaseNumber, ServiceName, StackName};
+use tidegate_core::ids::{ContentId, EnvironmentName, ReleaseNumber, ServiceName, StackName};
 
 /// A question is answered within this.
 const QUESTION_HOLDS: SignedDuration = SignedDuration::from_mins(10);
@@ -32,6 +32,8 @@ pub struct Question {
     pub environment: EnvironmentName,
     /// What runs by right.
     pub from: ReleaseNumber,
+    /// Its content.
+    pub content: ContentId,
     /// Where to.
     pub to: ReleaseNumber,
     /// Why, if it was said.
@@ -50,7 +52,13 @@ pub async fn message(question: &Question, picture: &Picture, records: &Records, 
         until: now.checked_add(QUESTION_HOLDS).ok(),
         used: false,
     };
-    let now_act = Act::RollBackNow { stack: stack.clone(), from: *from, to: *to, reason: question.reason.clone() };
+    let now_act = Act::RollBackNow {
+        stack: stack.clone(),
+        from: *from,
+        content: Some(question.content.clone()),
+        to: *to,
+        reason: question.reason.clone(),
+    };
     let go = records.once(record(now_act)).await?;
     let cancel = records.once(record(Act::Cancel)).await?;
     let buttons = vec![

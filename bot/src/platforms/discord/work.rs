@@ -12,7 +12,7 @@ use super::wire::{Ack, Component, DESCRIPTION_MAX, Embed, Message, Modal};
 use super::{card, text};
 use crate::chat::Tone;
 use crate::command::{Command, REASON_MAX_CHARS, clean_reason};
-use crate::request::{Ask, Outcome, Refusal, Reply, Request};
+use crate::request::{Ask, Outcome, Refusal, Reply, Request, Shown};
 use crate::room::Picture;
 use crate::tips::chain;
 use crate::words::{self, discord as said};
@@ -55,6 +55,17 @@ pub(super) struct Answer {
     pub private: Message,
     /// Everybody.
     pub public: Public,
+    /// Was it done?
+    pub done: Done,
+}
+
+/// What is known of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Done {
+    /// It was, or may be still.
+    Perhaps,
+    /// Certainly not.
+    No,
 }
 
 /// What everybody sees.
@@ -81,11 +92,15 @@ impl Public {
 
 impl Answer {
     fn only(private: Message) -> Answer {
-        Answer { private, public: Public::Nothing }
+        Answer { private, public: Public::Nothing, done: Done::Perhaps }
     }
 
     fn words(words: &str) -> Answer {
         Answer::only(Message { content: escape(words), ..Message::default() })
+    }
+
+    fn not_done(words: &str) -> Answer {
+        Answer { done: Done::No, ..Answer::words(words) }
     }
 }
 
@@ -218,7 +233,7 @@ impl Desk {
     /// Hands a command to the domain.
     async fn ask(&self, incoming: &Incoming, ask: Ask) -> Answer {
         let changes = match &ask {
-            Ask::Line(_) => true,
+            Ask::Line(_) | Ask::Confirmed { .. } => true,
             Ask::Command { command, .. } => {
                 let asks = matches!(
                     command,
@@ -233,7 +248,7 @@ impl Desk {
                 Ok(false) => return Answer::words(said::REPEATED),
                 Err(cause) => {
                     tracing::error!(cause, "a command is not done, because it cannot be written down first");
-                    return Answer::words(said::NOT_DURABLE);
+                    return Answer::not_done(said::NOT_DURABLE);
                 }
             }
         }
@@ -241,8 +256,8 @@ impl Desk {
         let (answer, answered) = oneshot::channel();
         match self.domain.try_send((Request { actor: actor(user), ask }, answer)) {
             Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(_)) => return Answer::words(said::BUSY),
-            Err(mpsc::error::TrySendError::Closed(_)) => return Answer::words(said::STOPPING),
+            Err(mpsc::error::TrySendError::Full(_)) => return Answer::not_done(said::BUSY),
+            Err(mpsc::error::TrySendError::Closed(_)) => return Answer::not_done(said::STOPPING),
         }
         match tokio::time::timeout(DOMAIN_MAX, answered).await {
             Ok(Ok(reply)) => shaped(&reply),
@@ -265,10 +280,10 @@ impl Desk {
             Ok(target) => target,
             Err(refusal) => return self.refused(incoming, refusal).await,
         };
-        let Some(from) = picture.lock().and_then(|lock| lock.stacks.get(&stack)).map(|locked| locked.release) else {
+        let Some(from) = picture.lock().and_then(|lock| lock.stacks.get(&stack)).cloned() else {
             return self.refused(incoming, Refusal::NoRelease { environment }).await;
         };
-        let question = Question { stack, environment, from, to: target.release, reason, asker };
+        let question = Question { stack, environment, from: from.release, content: from.content, to: target.release, reason, asker };
         match rollback::message(&question, &picture, &self.records, now).await {
             Ok(message) => Answer::only(message),
             Err(error) => {
@@ -286,7 +301,7 @@ impl Desk {
 
     /// Confirmed: once, by who asked, and only if what was shown is still so.
     async fn go_back(&self, incoming: &Incoming, name: &str, record: Record) -> Answer {
-        let Act::RollBackNow { stack, from, to, reason } = record.act else { return Answer::words(said::OLD_BUTTON) };
+        let Act::RollBackNow { stack, from, content, to, reason } = record.act else { return Answer::words(said::OLD_BUTTON) };
         match self.records.use_up(name).await {
             Ok(true) => {}
             Ok(false) => return self.stale(incoming, said::PRESSED, Some(record.environment)).await,
@@ -295,15 +310,15 @@ impl Desk {
                 return Answer::words(said::NOT_DURABLE);
             }
         }
-        let current = self.picture(&record.environment).and_then(|picture| Some(picture.lock()?.stacks.get(&stack)?.release));
-        if current != Some(from) {
-            let now = current.map_or_else(|| "none".to_owned(), |number| number.to_string());
-            let words = said::moved_on(stack.as_str(), record.environment.as_str(), &from.to_string(), &now);
-            self.write_down(incoming, &words).await;
-            return Answer::words(&words);
-        }
+        // Whether what was shown is still so is looked at by the room's own worker, where nothing can come in between.
         let command = Command::Rollback { stack, environment: Some(record.environment), to: Some(to), reason };
-        self.ask(incoming, Ask::Command { command, expected: None }).await
+        let answer = self.ask(incoming, Ask::Confirmed { command, shown: Shown { release: from, content } }).await;
+        if matches!(answer.done, Done::No)
+            && let Err(error) = self.records.give_back(name).await
+        {
+            tracing::error!(error = %chain(&error), "a confirmation of something that was not done could not be given back");
+        }
+        answer
     }
 
     fn diff(&self, environment: Option<&EnvironmentName>, release: Option<ReleaseNumber>) -> Answer {
@@ -374,7 +389,14 @@ fn shaped(reply: &Reply) -> Answer {
     let public = match &reply.outcome {
         outcome if !outcome.is_public() => Public::Nothing,
         Outcome::Approved(_) | Outcome::Released(_) | Outcome::Rejected(_) | Outcome::RolledBack(_) => Public::Shown(message.clone()),
-        _ => Public::Told(message.clone()),
+        // The room shows only the bot's name beside it.
+        _ => {
+            let who = reply.person.as_ref().map(|person| format!("**{}**", text::line(person.as_str()))).unwrap_or_default();
+            Public::Told(Message { content: who, ..message.clone() })
+        }
     };
-    Answer { private: message, public }
+    // A failure may have come after the commit: only a plain refusal is certainly nothing.
+    let may_be_done = !matches!(&reply.outcome, Outcome::Refused(refusal) if !matches!(refusal, Refusal::Failed { .. }));
+    let done = if may_be_done { Done::Perhaps } else { Done::No };
+    Answer { private: message, public, done }
 }

@@ -155,6 +155,7 @@ fn as_typed(ask: &Ask) -> String {
     let (command, expected) = match ask {
         Ask::Line(line) => return line.chars().take(LINE_MAX_CHARS).collect(),
         Ask::Command { command, expected } => (command, expected),
+        Ask::Confirmed { command, .. } => (command, &None),
     };
     let meant = expected.as_ref().map(|subject| CandidateHint(subject.commit.short().to_owned()));
     match command.clone() {
