@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tidegate_bot::run::{StartError, run};
+use tidegate_bot::run::run;
 use tidegate_bot::settings::{DEFAULT_PATH, Settings};
 use tidegate_bot::tips::chain;
 use tidegate_bot::words::doctor;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Exit code when the settings cannot be used.
 const EXIT_SETTINGS: u8 = 3;
@@ -57,8 +60,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
-            let is_settings = matches!(error.downcast_ref(), Some(StartError::Discord(_)));
-            ExitCode::from(if is_settings { EXIT_SETTINGS } else { EXIT_UNEXPECTED })
+            ExitCode::from(EXIT_UNEXPECTED)
         }
     }
 }
@@ -99,14 +101,36 @@ fn serve(settings: Settings) -> anyhow::Result<()> {
 /// `TIDEGATE_BOT_LOG` is `error`, `warn`, `info`, `debug` or `trace`; `TIDEGATE_BOT_LOG_FORMAT=json` for machines.
 fn start_logs() {
     let level = std::env::var("TIDEGATE_BOT_LOG").ok().and_then(|text| text.parse().ok()).unwrap_or(tracing::Level::INFO);
+    let filter = log_filter(level);
     let logs = tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(std::io::stderr)
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal());
     if std::env::var("TIDEGATE_BOT_LOG_FORMAT").is_ok_and(|format| format == "json") {
-        logs.json().init();
+        logs.json().finish().with(filter).init();
     } else {
-        logs.init();
+        logs.finish().with(filter).init();
+    }
+}
+
+/// serenity logs whole events that it cannot read, and an interaction's event holds a token that answers in the bot's
+/// name: it is not heard at any level. What its connection does is told in our own words.
+fn log_filter(level: tracing::Level) -> Targets {
+    Targets::new().with_default(level).with_target("serenity", LevelFilter::OFF)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::log_filter;
+    use tracing::Level;
+
+    #[test]
+    fn serenity_writes_no_tokens_into_the_log() {
+        let filter = log_filter(Level::TRACE);
+        for target in ["serenity", "serenity::gateway::shard", "serenity::gateway::ws"] {
+            assert!(!filter.would_enable(target, &Level::ERROR), "{target}");
+        }
+        assert!(filter.would_enable("tidegate_bot::platforms::discord::gateway", &Level::WARN));
     }
 }

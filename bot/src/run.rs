@@ -7,9 +7,9 @@ use crate::http::{self, Limits, guard::AllowedHosts};
 use crate::intake::{self, Intake};
 use crate::metrics::Metrics;
 use crate::page::{self, Page};
-use crate::platforms::Platform;
 use crate::platforms::discord::{self, Discord};
 use crate::platforms::local::Local;
+use crate::platforms::{Health, Platform};
 use crate::registry::Registry;
 use crate::room::Context;
 use crate::rooms::Rooms;
@@ -55,9 +55,6 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error("cannot open the store")]
     Store(#[from] StoreError),
-    /// What is needed for Discord cannot be used.
-    #[error("cannot go to Discord: {0}")]
-    Discord(String),
     /// The address is taken or not ours.
     #[error("cannot listen on {listen}")]
     Listen {
@@ -75,8 +72,11 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Star
     tracing::info!(public_key = %key.public_openssh(), "commits are signed with this key: it belongs into `bot.keys` of tidegate.yaml");
     let mirror = Mirror::open(&settings.mirror(), settings.remote.clone()).await?;
     let (store, writer) = Store::open(&settings.database())?;
-    let discord = discord_access(&settings)?;
-    if discord.is_some() {
+    let discord = discord_access(&settings).transpose();
+    if let Some(Err(cause)) = &discord {
+        tracing::error!(cause, "the bot works without Discord: mend this and restart it; `tidegate-bot doctor` looks again");
+    }
+    if matches!(discord, Some(Ok(_))) {
         Discord::begin(&store).await?;
     }
     let listen = |source| StartError::Listen { listen: settings.listen, source };
@@ -113,20 +113,21 @@ struct Parts<'a> {
     mirror: Mirror,
     key: SigningKey,
     store: Store,
-    discord: Option<(discord::Address, discord::Token)>,
+    discord: Option<Result<Access, String>>,
     stop: CancellationToken,
 }
 
-/// What Discord needs, read before anything begins: a token that cannot be read is told at once.
-fn discord_access(settings: &Settings) -> Result<Option<(discord::Address, discord::Token)>, StartError> {
+/// What Discord needs.
+type Access = (discord::Address, discord::Token);
+
+/// Read before anything begins: a token that cannot be read is told at once. It stops nothing but Discord.
+fn discord_access(settings: &Settings) -> Result<Option<Access>, String> {
     let Some(wanted) = &settings.discord else { return Ok(None) };
     let path = wanted.token_file.display();
-    let text = std::fs::read_to_string(&wanted.token_file)
-        .map_err(|error| StartError::Discord(format!("the token's file {path} cannot be read: {error}")))?;
-    let token = discord::Token::read(&text).ok_or_else(|| {
-        StartError::Discord(format!("{path} holds no token of Discord: copy it from the Developer Portal, page Bot, Reset Token"))
-    })?;
-    let authority = wanted.ca_file.as_deref().map(discord::authority).transpose().map_err(StartError::Discord)?;
+    let text = std::fs::read_to_string(&wanted.token_file).map_err(|error| format!("the token's file {path} cannot be read: {error}"))?;
+    let token = discord::Token::read(&text)
+        .ok_or_else(|| format!("{path} holds no token of Discord: copy it from the Developer Portal, page Bot, Reset Token"))?;
+    let authority = wanted.ca_file.as_deref().map(discord::authority).transpose()?;
     Ok(Some((discord::Address { base: wanted.api_base.clone(), authority }, token)))
 }
 
@@ -155,6 +156,10 @@ impl Parts<'_> {
         let handler = Handler { doors: doors.clone(), seen: seen.clone(), store: store.clone(), metrics: metrics.clone(), clock };
         let local =
             Local { page: asked_on_page, domain, store: store.clone(), view: view.clone(), news: outbox.clone(), said: changed.clone() };
+        let (discord, refused) = match discord.transpose() {
+            Ok(access) => (access, None),
+            Err(cause) => (None, Some(cause)),
+        };
         let on_discord = discord.map(|(address, token)| Discord {
             address,
             token,
@@ -185,7 +190,8 @@ impl Parts<'_> {
         if let Some(on_discord) = on_discord {
             platforms.push(Box::new(on_discord));
         }
-        let healths = platforms.iter().map(|platform| (platform.name(), platform.health())).collect();
+        let mut healths: Vec<_> = platforms.iter().map(|platform| (platform.name(), platform.health())).collect();
+        healths.extend(refused.map(|cause| (discord::NAME, Arc::new(Health::refused(cause)))));
         let shared = Shared { seen, waker, doors, metrics, platforms: healths };
         let router = http::joined([
             page::router(page),

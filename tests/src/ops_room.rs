@@ -156,6 +156,11 @@ impl OpsRoom {
         std::fs::write(folder.join("bot.toml"), text).context("writing the bot's settings")
     }
 
+    /// Puts this into the token's file; it counts at the next start.
+    pub fn write_token(&self, text: &str) -> Result<()> {
+        std::fs::write(self.folder.path().join("token"), text).context("writing the token")
+    }
+
     fn write_first_config(&self) -> Result<()> {
         let write = |path: &str, text: &str| self.checkout.write(path, text);
         write("tidegate.yaml", &self.settings_file(&self.people))?;

@@ -30,6 +30,11 @@ impl Health {
         Health(Mutex::new(Link::Up))
     }
 
+    /// Of a platform that is wanted and cannot be begun.
+    pub fn refused(why: String) -> Health {
+        Health(Mutex::new(Link::Refused(why)))
+    }
+
     /// Sets the connection's state.
     pub fn link(&self, link: Link) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = link;

@@ -41,6 +41,8 @@ pub fn stranger(user: u64) -> String {
     )
 }
 
+/// Right after a start.
+pub const NOT_READY: &str = "Nothing was done. I have just started and have not read the config repo yet. Try again in a moment.";
 /// Too much at once.
 pub const BUSY: &str = "Nothing was done. I have more to do than I can take at once. Try again in a moment.";
 /// The bot stops.

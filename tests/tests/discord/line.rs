@@ -129,6 +129,39 @@ async fn a_session_that_is_over_is_begun_anew_at_the_pace_that_discord_allows() 
     Ok(())
 }
 
+/// Serenity alone would introduce itself every five seconds, for ever, and count none of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_end_again_and_again_are_begun_anew_ever_more_slowly() -> Result<()> {
+    let room = OpsRoom::new(Wish::default()).await?;
+    let began = std::time::Instant::now();
+    while began.elapsed() < Duration::from_secs(45) {
+        if room.discord.gateway().connected() {
+            room.discord.gateway().invalid_session(false);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let introductions = room.discord.gateway().identifies();
+    assert!((3..=5).contains(&introductions), "{introductions} introductions in 45 seconds");
+    page_is_quick(&room).await?;
+    room.discord.assert_obeyed();
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_usable_token_everything_but_discord_goes_on() -> Result<()> {
+    let mut room = OpsRoom::without_bot(Wish::default())?;
+    room.write_token("no token")?;
+    room.bot.start()?;
+    let began = std::time::Instant::now();
+    while client::get(&format!("{}/healthz", room.url)).await.is_err() {
+        assert!(began.elapsed() < LIMIT, "the page does not come up:\n{}", room.bot.tail());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(room.bot.tail().contains("works without Discord"), "{}", room.bot.tail());
+    assert_eq!(room.discord.gateway().identifies(), 0);
+    Ok(())
+}
+
 /// Refuses the first introduction with a code and looks at what the bot does for eight seconds; how often it came.
 async fn introductions_after(code: u16) -> Result<(u64, Vec<Rule>)> {
     let mut room = OpsRoom::without_bot(Wish::default())?;

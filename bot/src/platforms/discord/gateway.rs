@@ -31,10 +31,14 @@ const BEAT: Duration = Duration::from_millis(200);
 const FROZEN: Duration = Duration::from_secs(3);
 /// It must have introduced itself by then.
 const CONNECT_MAX: Duration = Duration::from_secs(60);
+/// An address that could not be asked for is asked for again after this.
+const UNREACHED: Duration = Duration::from_secs(10);
 /// Reconnections in a minute that are no longer bad luck.
 const STORM_MAX: usize = 8;
 /// What the connection says that may wait to be heard.
 const SIGNS_MAX: usize = 64;
+/// How often the state of serenity's session is looked at. Its introductions are at least five seconds apart.
+const SESSION_LOOK: Duration = Duration::from_millis(50);
 const BUDGET_SPACE: &str = "discord";
 const BUDGET_KEY: &str = "budget";
 /// Nobody listens there: where a connection that was given up is sent if it ever tries again.
@@ -136,11 +140,8 @@ impl Gateway {
             Ok(Some(url)) => url,
             Ok(None) => return Ok(End::Stopped),
             Err(End::Refused(why)) => return self.refuse(budget, why).await,
-            Err(end) => {
-                budget.ended(SignedDuration::ZERO, Timestamp::now());
-                self.keep(&budget).await?;
-                return Ok(end);
-            }
+            // No introduction was spent, so the pauses between introductions do not grow.
+            Err(end) => return Ok(if sleep(UNREACHED, stop).await.is_break() { End::Stopped } else { end }),
         };
         let begun = Instant::now();
         self.identify(&mut budget).await?;
@@ -218,14 +219,17 @@ impl Gateway {
                 () = stop.cancelled() => break End::Stopped,
                 end = &mut ended => break end.unwrap_or_else(|_| End::Lost("its thread ended".into())),
                 sign = signs.recv() => match sign {
-                    Some(Sign::Stage(ConnectionStage::Identifying)) if watch.was_ready => {
-                        watch.stage(ConnectionStage::Identifying);
-                        self.identify(budget).await?;
-                        if budget.next(Timestamp::now()) > Timestamp::now() {
-                            break End::Lost("it introduced itself too often".into());
+                    Some(sign) => {
+                        // A second greeting on one connection: serenity introduced itself again before anybody saw it.
+                        let again = watch.was_ready && matches!(sign, Sign::Ready(_));
+                        self.heard(sign, &mut watch);
+                        if again {
+                            self.identify(budget).await?;
+                            if budget.next(Timestamp::now()) > Timestamp::now() {
+                                break End::Lost("it introduced itself too often".into());
+                            }
                         }
                     }
-                    Some(sign) => self.heard(sign, &mut watch),
                     None => {}
                 },
                 () = tokio::time::sleep(BEAT) => {}
@@ -240,6 +244,10 @@ impl Gateway {
             NOWHERE.clone_into(&mut address);
         }
         self.health.link(Link::Lost);
+        if matches!(end, End::Lost(_)) && watch.was_ready {
+            // It may just have introduced itself once more: counted, lest a loop of it goes unseen.
+            self.identify(budget).await?;
+        }
         Ok(end)
     }
 
@@ -385,10 +393,45 @@ impl Line {
             given_up.cancelled().await;
             NOWHERE.clone_into(&mut *serenity_address.lock().await);
         };
+        let shards = client.shard_manager.clone();
+        let anew = async {
+            let mut session = Session::default();
+            loop {
+                let stage = shards.runners.lock().await.values().next().map(|runner| runner.stage);
+                if session.begins_anew(stage) {
+                    return;
+                }
+                tokio::time::sleep(SESSION_LOOK).await;
+            }
+        };
         tokio::select! {
             ended = client.start() => end_of(ended),
+            // serenity would introduce itself every five seconds for as long as Discord says that the session is over,
+            // and tell nobody. A new introduction is made by us, at the pace of the budget.
+            () = anew => End::Lost("its session is over".into()),
             () = nowhere => End::Stopped,
         }
+    }
+}
+
+/// What is seen of serenity's session. A resumed one keeps its place in serenity's list; one that is begun anew is
+/// taken out of it and put back as disconnected.
+#[derive(Debug, Default)]
+struct Session {
+    was_listed: bool,
+    was_connected: bool,
+}
+
+impl Session {
+    /// Is the session over, given what is listed now?
+    fn begins_anew(&mut self, stage: Option<ConnectionStage>) -> bool {
+        let is_over = match stage {
+            None => self.was_listed,
+            Some(stage) => self.was_connected && stage == ConnectionStage::Disconnected,
+        };
+        self.was_listed |= stage.is_some();
+        self.was_connected |= stage == Some(ConnectionStage::Connected);
+        is_over
     }
 }
 
@@ -460,6 +503,19 @@ mod tests {
             watch.stage(ConnectionStage::Connected);
         }
         assert!(watch.verdict(Duration::ZERO).is_some());
+    }
+
+    #[test]
+    fn a_session_that_begins_anew_is_told_from_one_that_is_resumed() {
+        use ConnectionStage::{Connected, Disconnected, Resuming};
+        let anew = |stages: &[Option<ConnectionStage>]| {
+            let mut session = Session::default();
+            stages.iter().any(|stage| session.begins_anew(*stage))
+        };
+        assert!(!anew(&[None, None, Some(Disconnected), Some(Connected), Some(Resuming), Some(Connected)]));
+        assert!(anew(&[None, Some(Disconnected), None]), "never greeted");
+        assert!(anew(&[Some(Disconnected), Some(Connected), None]));
+        assert!(anew(&[Some(Disconnected), Some(Connected), Some(Disconnected)]), "too quick to be seen gone");
     }
 
     #[test]

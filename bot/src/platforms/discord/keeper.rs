@@ -133,11 +133,13 @@ impl RoomKeeper {
             let from = picture.cards.len().saturating_sub(CARDS_MAX);
             for card in &picture.cards[from..] {
                 let view = card_view(picture, card, Timestamp::now());
-                let mut shown = self.engineers(chat, (picture, card, &view), memory).await;
-                if let (Ok(()), Some(channel), true) = (&shown, chat.stakeholders, last.as_ref() == Some(&picture.name)) {
-                    shown = stakeholders(chat, channel.0, (card, &view), memory).await;
-                }
+                // Each audience by itself: trouble in the room of one does not silence the other.
+                let shown = self.engineers(chat, (picture, card, &view), memory).await;
                 failed = shown.err().or(failed);
+                if let (Some(channel), true) = (chat.stakeholders, last.as_ref() == Some(&picture.name)) {
+                    let shown = stakeholders(chat, channel.0, (card, &view), memory).await;
+                    failed = shown.err().or(failed);
+                }
             }
         }
         failed.map_or(Ok(()), Err)

@@ -108,7 +108,8 @@ impl Posts {
         let path = format!("/channels/{}/messages/{}", post.channel, post.message);
         match self.rest.send(Call::patch("PATCH /messages", post.channel, path, json!(edited))).await {
             Ok(_) => self.keep(wanted.key, Post { hash, ..post }).await,
-            Err(error) if error.code() == code::OLD_MESSAGE => self.post(wanted, &message, Some(&post)).await,
+            // Of an application that the bot had before: its message stays, and is continued as an old one is.
+            Err(error) if matches!(error.code(), code::OLD_MESSAGE | code::FOREIGN) => self.post(wanted, &message, Some(&post)).await,
             Err(error) if error.code() == code::UNKNOWN_MESSAGE => {
                 let gone = Post { before: None, ..post };
                 self.post(wanted, &message, Some(&Post { message: 0, ..gone })).await
@@ -152,6 +153,12 @@ impl Posts {
             None if self.no_threads_until.is_some_and(|until| until > Instant::now()) => return Ok(()),
             None => match self.thread(&post, name).await {
                 Ok(thread) => thread,
+                // A channel with as many threads as there may be: the card says what matters.
+                Err(PostError::Rest(error)) if matches!(error.code(), code::THREADS_MAX | code::LOCKED) => {
+                    tracing::warn!(%error, "no further thread may be begun there for now");
+                    self.no_threads_until = Some(Instant::now() + NO_THREADS);
+                    return Ok(());
+                }
                 // The card says what matters; the details follow once threads are allowed.
                 Err(PostError::Rest(RestError::Refused { status: 403, message, .. })) => {
                     tracing::error!(message, "no threads may be begun there: Create Public Threads is missing");
@@ -171,7 +178,7 @@ impl Posts {
             match self.rest.send(Call::post("POST /messages", thread, path, json!(body))).await {
                 Ok(_) => {}
                 // Somebody locked or deleted it: the details stay on the page.
-                Err(error) if matches!(error.code(), code::UNKNOWN_CHANNEL | code::ARCHIVED) => {
+                Err(error) if matches!(error.code(), code::UNKNOWN_CHANNEL | code::ARCHIVED | code::LOCKED) => {
                     post.told = lines.len();
                     return self.keep(key, post).await;
                 }

@@ -38,6 +38,16 @@ pub mod code {
     pub const UNKNOWN_MESSAGE: u64 = 10_008;
     /// The channel or thread is gone.
     pub const UNKNOWN_CHANNEL: u64 = 10_003;
+    /// The channel cannot be seen.
+    pub const NO_ACCESS: u64 = 50_001;
+    /// Another author wrote the message.
+    pub const FOREIGN: u64 = 50_005;
+    /// A permission is missing.
+    pub const NO_PERMISSION: u64 = 50_013;
+    /// The thread is locked.
+    pub const LOCKED: u64 = 160_005;
+    /// There are as many threads as there may be.
+    pub const THREADS_MAX: u64 = 160_006;
     /// It has had its first answer.
     pub const ACKNOWLEDGED: u64 = 40_060;
     /// Too many edits of a message that is older than an hour.
@@ -380,7 +390,7 @@ impl Rest {
         Tried::Again { pause, why: "the rate limit is used up".into() }
     }
 
-    /// A 401 with our token stops everything; a 403 closes the channel for a while. Neither is tried against a wall.
+    /// A 401 with our token stops everything; a 403 about a channel closes it for a while. Neither is tried against a wall.
     fn refused(&self, call: &Call, status: u16, body: &[u8]) -> RestError {
         #[derive(Deserialize, Default)]
         struct Said {
@@ -399,9 +409,8 @@ impl Rest {
             self.halt();
             tracing::error!("Discord refuses the token: nothing more is sent with it until the bot starts with another one");
         }
-        // A thread that may not be begun says nothing about the channel's messages.
-        let is_about_channel = call.major != 0 && call.route != THREADS;
-        if status == 403 && call.kind == Kind::Bot && is_about_channel && self.limits().quarantine(call.major, now) {
+        let is_closed = call.kind == Kind::Bot && call.major != 0 && closes_channel(call.route, status, said.code);
+        if is_closed && self.limits().quarantine(call.major, now) {
             tracing::error!(
                 channel = call.major,
                 code = said.code,
@@ -419,6 +428,12 @@ impl Rest {
     fn limits(&self) -> MutexGuard<'_, Limits> {
         self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Does a refusal speak of the whole channel? One of a message, such as one that another author wrote, or of a thread
+/// that may not be begun, says nothing about the next message.
+fn closes_channel(route: &str, status: u16, code: u64) -> bool {
+    status == 403 && route != THREADS && matches!(code, code::NO_ACCESS | code::NO_PERMISSION)
 }
 
 impl Call {
@@ -484,6 +499,17 @@ async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_refusal_of_the_channel_closes_the_channel() {
+        for code in [code::NO_ACCESS, code::NO_PERMISSION] {
+            assert!(closes_channel("PATCH /messages", 403, code), "{code}");
+            assert!(!closes_channel(THREADS, 403, code), "{code}");
+        }
+        for (status, code) in [(403, code::FOREIGN), (403, code::LOCKED), (403, 0), (400, code::NO_ACCESS)] {
+            assert!(!closes_channel("PATCH /messages", status, code), "{status} {code}");
+        }
+    }
 
     #[test]
     fn a_token_cannot_be_printed_and_rubbish_is_none() {

@@ -132,7 +132,9 @@ impl Desk {
             Err(why) => return refused(said::elsewhere(elsewhere(why)).to_owned()),
         };
         if !self.is_known(user) {
-            return refused(said::stranger(user));
+            // Right after a start nobody is known, because nothing has been read.
+            let has_looked = self.doors.pictures().iter().any(|picture| picture.settings().is_some());
+            return refused(if has_looked { said::stranger(user) } else { said::NOT_READY.to_owned() });
         }
         match self.plan(incoming, user) {
             Ok(Planned::At(ack)) => Step::Done(ack),
