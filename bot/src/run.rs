@@ -131,6 +131,14 @@ fn discord_access(settings: &Settings) -> Result<Option<Access>, String> {
     Ok(Some((discord::Address { base: wanted.api_base.clone(), authority }, token)))
 }
 
+/// Who goes to Discord, or the health of who cannot.
+fn parted(discord: Option<Result<Access, String>>) -> (Option<Access>, Option<(&'static str, Arc<Health>)>) {
+    match discord.transpose() {
+        Ok(access) => (access, None),
+        Err(cause) => (None, Some((discord::NAME, Arc::new(Health::refused(cause))))),
+    }
+}
+
 impl Parts<'_> {
     fn start(self, tasks: &TaskTracker, listener: TcpListener) {
         let Parts { settings, mirror, key, store, discord, stop } = self;
@@ -156,10 +164,7 @@ impl Parts<'_> {
         let handler = Handler { doors: doors.clone(), seen: seen.clone(), store: store.clone(), metrics: metrics.clone(), clock };
         let local =
             Local { page: asked_on_page, domain, store: store.clone(), view: view.clone(), news: outbox.clone(), said: changed.clone() };
-        let (discord, refused) = match discord.transpose() {
-            Ok(access) => (access, None),
-            Err(cause) => (None, Some(cause)),
-        };
+        let (discord, refused) = parted(discord);
         let on_discord = discord.map(|(address, token)| Discord {
             address,
             token,
@@ -191,7 +196,7 @@ impl Parts<'_> {
             platforms.push(Box::new(on_discord));
         }
         let mut healths: Vec<_> = platforms.iter().map(|platform| (platform.name(), platform.health())).collect();
-        healths.extend(refused.map(|cause| (discord::NAME, Arc::new(Health::refused(cause)))));
+        healths.extend(refused);
         let shared = Shared { seen, waker, doors, metrics, platforms: healths };
         let router = http::joined([
             page::router(page),

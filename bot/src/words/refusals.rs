@@ -7,7 +7,7 @@ use crate::words::{could, count};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::fmt::Display;
-use tidegate_core::ids::ReleaseNumber;
+use tidegate_core::ids::{EnvironmentName, ReleaseNumber, StackName};
 use tidegate_core::policy::NotCounted;
 
 /// Why a line is no command.
@@ -60,10 +60,7 @@ pub fn refusal(refusal: &Refusal, now: Timestamp) -> String {
             let known = if known.is_empty() { "No stack is released yet.".to_owned() } else { format!("There is {}.", all(known)) };
             format!("No release holds a stack `{stack}`{place}. {known}")
         }
-        Refusal::MovedOn { stack, environment, shown, current } => {
-            let now = current.map_or_else(|| "none".to_owned(), |number| number.to_string());
-            super::discord::moved_on(stack.as_str(), environment.as_str(), &shown.to_string(), &now)
-        }
+        Refusal::MovedOn { stack, environment, shown, current } => moved_on((stack, environment), *shown, *current),
         Refusal::NoRelease { environment } => format!(
             "{environment} has no release yet: its agents follow the branch. Set `approvals:` in environments/{environment}.yaml (`none` is enough) and every change becomes a release that can be rolled back; until then, revert the commit in git."
         ),
@@ -193,4 +190,8 @@ pub fn trouble(trouble: &Trouble) -> String {
         Trouble::Store { cause } => format!("my own store failed: {}.", cause.trim_end_matches('.')),
         Trouble::Stopping => "I am stopping. Try again in a moment.".to_owned(),
     }
+}
+fn moved_on((stack, environment): (&StackName, &EnvironmentName), shown: ReleaseNumber, current: Option<ReleaseNumber>) -> String {
+    let now = current.map_or_else(|| "none".to_owned(), |number| number.to_string());
+    super::discord::moved_on(stack.as_str(), environment.as_str(), &shown.to_string(), &now)
 }

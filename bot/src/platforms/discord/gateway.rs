@@ -8,6 +8,7 @@
 use super::budget::Budget;
 use super::incoming::Incoming;
 use super::rest::{Call, Rest, RestError};
+use super::session::Session;
 use crate::platforms::{Health, Link};
 use crate::store::{Store, StoreError};
 use crate::tips::chain;
@@ -414,27 +415,6 @@ impl Line {
     }
 }
 
-/// What is seen of serenity's session. A resumed one keeps its place in serenity's list; one that is begun anew is
-/// taken out of it and put back as disconnected.
-#[derive(Debug, Default)]
-struct Session {
-    was_listed: bool,
-    was_connected: bool,
-}
-
-impl Session {
-    /// Is the session over, given what is listed now?
-    fn begins_anew(&mut self, stage: Option<ConnectionStage>) -> bool {
-        let is_over = match stage {
-            None => self.was_listed,
-            Some(stage) => self.was_connected && stage == ConnectionStage::Disconnected,
-        };
-        self.was_listed |= stage.is_some();
-        self.was_connected |= stage == Some(ConnectionStage::Connected);
-        is_over
-    }
-}
-
 fn end_of(ended: Result<(), SerenityError>) -> End {
     match ended {
         Err(SerenityError::Gateway(error)) => match error {
@@ -503,19 +483,6 @@ mod tests {
             watch.stage(ConnectionStage::Connected);
         }
         assert!(watch.verdict(Duration::ZERO).is_some());
-    }
-
-    #[test]
-    fn a_session_that_begins_anew_is_told_from_one_that_is_resumed() {
-        use ConnectionStage::{Connected, Disconnected, Resuming};
-        let anew = |stages: &[Option<ConnectionStage>]| {
-            let mut session = Session::default();
-            stages.iter().any(|stage| session.begins_anew(*stage))
-        };
-        assert!(!anew(&[None, None, Some(Disconnected), Some(Connected), Some(Resuming), Some(Connected)]));
-        assert!(anew(&[None, Some(Disconnected), None]), "never greeted");
-        assert!(anew(&[Some(Disconnected), Some(Connected), None]));
-        assert!(anew(&[Some(Disconnected), Some(Connected), Some(Disconnected)]), "too quick to be seen gone");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod budget;
 mod card;
+mod code;
 mod commands;
 mod complete;
 mod doctor;
@@ -21,6 +22,7 @@ mod records;
 mod rest;
 mod rollback;
 mod serve;
+mod session;
 mod sync;
 mod text;
 mod wire;

@@ -3,6 +3,8 @@
 //! serenity's own client loses `Retry-After` behind a proxy and sends for ever on a header that it cannot read, so it
 //! only opens the gateway; what is sent goes through here. No error of this file ever repeats a URL: they hold tokens.
 
+pub(super) use super::code;
+pub use super::code::THREADS;
 use super::limits::{Limits, Reach, RouteKey, Told};
 use reqwest_for_serenity as reqwest;
 use serde::Deserialize;
@@ -28,35 +30,6 @@ const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 /// As Discord wants it of its clients.
 const USER_AGENT: &str = concat!("DiscordBot (https://github.com/tidegate, ", env!("CARGO_PKG_VERSION"), ") tidegate-bot");
-
-/// The route that begins a thread on a message.
-pub const THREADS: &str = "POST /threads";
-
-/// Discord's codes that mean something here.
-pub mod code {
-    /// The message is gone.
-    pub const UNKNOWN_MESSAGE: u64 = 10_008;
-    /// The channel or thread is gone.
-    pub const UNKNOWN_CHANNEL: u64 = 10_003;
-    /// The channel cannot be seen.
-    pub const NO_ACCESS: u64 = 50_001;
-    /// Another author wrote the message.
-    pub const FOREIGN: u64 = 50_005;
-    /// A permission is missing.
-    pub const NO_PERMISSION: u64 = 50_013;
-    /// The thread is locked.
-    pub const LOCKED: u64 = 160_005;
-    /// There are as many threads as there may be.
-    pub const THREADS_MAX: u64 = 160_006;
-    /// It has had its first answer.
-    pub const ACKNOWLEDGED: u64 = 40_060;
-    /// Too many edits of a message that is older than an hour.
-    pub const OLD_MESSAGE: u64 = 30_046;
-    /// The message has a thread.
-    pub const HAS_THREAD: u64 = 160_004;
-    /// The thread is archived.
-    pub const ARCHIVED: u64 = 50_083;
-}
 
 /// The bot's token. It cannot be printed.
 #[derive(Clone)]
@@ -409,7 +382,7 @@ impl Rest {
             self.halt();
             tracing::error!("Discord refuses the token: nothing more is sent with it until the bot starts with another one");
         }
-        let is_closed = call.kind == Kind::Bot && call.major != 0 && closes_channel(call.route, status, said.code);
+        let is_closed = call.kind == Kind::Bot && call.major != 0 && code::closes_channel(call.route, status, said.code);
         if is_closed && self.limits().quarantine(call.major, now) {
             tracing::error!(
                 channel = call.major,
@@ -428,12 +401,6 @@ impl Rest {
     fn limits(&self) -> MutexGuard<'_, Limits> {
         self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Does a refusal speak of the whole channel? One of a message, such as one that another author wrote, or of a thread
-/// that may not be begun, says nothing about the next message.
-fn closes_channel(route: &str, status: u16, code: u64) -> bool {
-    status == 403 && route != THREADS && matches!(code, code::NO_ACCESS | code::NO_PERMISSION)
 }
 
 impl Call {
@@ -499,17 +466,6 @@ async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_a_refusal_of_the_channel_closes_the_channel() {
-        for code in [code::NO_ACCESS, code::NO_PERMISSION] {
-            assert!(closes_channel("PATCH /messages", 403, code), "{code}");
-            assert!(!closes_channel(THREADS, 403, code), "{code}");
-        }
-        for (status, code) in [(403, code::FOREIGN), (403, code::LOCKED), (403, 0), (400, code::NO_ACCESS)] {
-            assert!(!closes_channel("PATCH /messages", status, code), "{status} {code}");
-        }
-    }
 
     #[test]
     fn a_token_cannot_be_printed_and_rubbish_is_none() {
