@@ -192,7 +192,7 @@ impl Desk {
 
     /// Shows what came of it.
     async fn answer(&self, incoming: &Incoming, answer: Answer) {
-        let Answer { private, public } = answer;
+        let Answer { private, public, .. } = answer;
         let Some(me) = *self.identity.borrow() else { return };
         let token = &incoming.token.0;
         let still_holds = incoming.received.elapsed() < TOKEN_HOLDS;
