@@ -219,19 +219,16 @@ impl Gateway {
             tokio::select! {
                 () = stop.cancelled() => break End::Stopped,
                 end = &mut ended => break end.unwrap_or_else(|_| End::Lost("its thread ended".into())),
-                sign = signs.recv() => match sign {
-                    Some(sign) => {
-                        // A second greeting on one connection: serenity introduced itself again before anybody saw it.
-                        let again = watch.was_ready && matches!(sign, Sign::Ready(_));
-                        self.heard(sign, &mut watch);
-                        if again {
-                            self.identify(budget).await?;
-                            if budget.next(Timestamp::now()) > Timestamp::now() {
-                                break End::Lost("it introduced itself too often".into());
-                            }
+                sign = signs.recv() => if let Some(sign) = sign {
+                    // A second greeting on one connection: serenity introduced itself again before anybody saw it.
+                    let again = watch.was_ready && matches!(sign, Sign::Ready(_));
+                    self.heard(sign, &mut watch);
+                    if again {
+                        self.identify(budget).await?;
+                        if budget.next(Timestamp::now()) > Timestamp::now() {
+                            break End::Lost("it introduced itself too often".into());
                         }
                     }
-                    None => {}
                 },
                 () = tokio::time::sleep(BEAT) => {}
             }
