@@ -399,7 +399,9 @@ pub fn answer(view: &mut View, request: &Request) -> Reply {
             decided(view, expected.as_ref(), (Stage::Waiting, "Approved; waits for the window `weekdays`."))
         }
         Ask::Command { command: Command::Reject { .. }, expected } => decided(view, expected.as_ref(), (Stage::Rejected, "Rejected.")),
-        Ask::Command { command, .. } => format!("Nothing is behind this page, so `{}` changes nothing.", command.word()),
+        Ask::Command { command, .. } | Ask::Confirmed { command, .. } => {
+            format!("Nothing is behind this page, so `{}` changes nothing.", command.word())
+        }
     };
     let candidate = CandidateRef { environment: id("production"), release: ReleaseNumber(41), commit: commit('e'), stacks: Vec::new() };
     let outcome = match &request.ask {
