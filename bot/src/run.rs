@@ -139,6 +139,10 @@ fn parted(discord: Option<Result<Access, String>>) -> (Option<Access>, Option<(&
     }
 }
 
+fn registry(settings: &Settings) -> Registry {
+    Registry::new(settings.insecure_registries.clone(), settings.registry_credentials.clone())
+}
+
 impl Parts<'_> {
     fn start(self, tasks: &TaskTracker, listener: TcpListener) {
         let Parts { settings, mirror, key, store, discord, stop } = self;
@@ -146,8 +150,7 @@ impl Parts<'_> {
         let (watcher, waker, seen) = Watcher::new(watched, settings.poll_interval);
         let (changed, outbox, metrics) = (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(Metrics::default()));
         let runbooks = mirror.clone();
-        let (registry, clock) =
-            (Registry::new(settings.insecure_registries.clone(), settings.registry_credentials.clone()), Clock::default());
+        let (registry, clock) = (registry(settings), Clock::default());
         let context = Arc::new(Context {
             mirror,
             key,
