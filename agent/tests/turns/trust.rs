@@ -111,7 +111,7 @@ fn with_the_memory_lost_and_git_away_a_stranger_is_still_a_stranger() {
             .agent(async |agent| {
                 agent.until("it is told again", |agent| agent.board.borrow().troubles.contains_key("trust_refused")).await;
                 agent.never("it is followed", Duration::from_secs(300), |agent| agent.running() == ["4"]).await;
-                assert!(agent.is_at(&["2"]));
+                assert_eq!(agent.running(), ["2"], "what runs goes on");
             })
             .await;
     });
