@@ -141,7 +141,8 @@ async fn sessions_that_end_again_and_again_are_begun_anew_ever_more_slowly() -> 
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let introductions = room.discord.gateway().identifies();
-    assert!((3..=5).contains(&introductions), "{introductions} introductions in 45 seconds");
+    // One every five seconds would be nine or ten.
+    assert!((3..=7).contains(&introductions), "{introductions} introductions in 45 seconds");
     page_is_quick(&room).await?;
     room.discord.assert_obeyed();
     Ok(())
